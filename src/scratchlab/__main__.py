@@ -1,0 +1,88 @@
+"""The command: compose, check, run, record."""
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.utils import JobReturn
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+from scratchlab import compose, mistakes, record
+from scratchlab.run import Run, changes
+from scratchlab.tasks import TASKS
+from scratchlab.tracking import Tracker
+
+log = logging.getLogger("scratchlab")
+
+
+def run(config: Run, reference: Run | None = None) -> dict[str, Any]:
+    """Do one run, keep its record, and return its result; `reference` is what the experiment is as published."""
+    task = TASKS[type(config)]
+    if not config.recorded:
+        return {"metrics": task(config, None)}
+    for key, reason in config.idle().items():
+        log.warning("%s has no effect: %s", key, reason)
+    result, reused = record.keep(
+        config, task, changes=changes(config, reference or config), tracker=Tracker(config.tracking)
+    )
+    folder = record.folder_of(config)
+    if config.reusable:
+        log.info("%s %s", "already done (force=true repeats it):" if reused else "done:", folder)
+        for name, value in result["metrics"].items():
+            log.info("  %s = %s", name, f"{value:.6g}" if isinstance(value, float) else _short(value))
+    return result | {"folder": str(folder)}
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 200 else f"{text[:200]} ... (all of it in {record.RESULT})"
+
+
+class SweepTable(Callback):
+    """Ends a sweep with a table of what differed between its runs."""
+
+    def __init__(self) -> None:
+        self.folders: list[Path] = []
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+        if isinstance(job_return._return_value, dict) and "folder" in job_return._return_value:
+            self.folders.append(Path(job_return._return_value["folder"]))
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        from scratchlab.report import tables
+
+        if len(self.folders) > 1:
+            tables.show_sweep(self.folders)
+
+
+@hydra.main(version_base="1.3", config_path=str(compose.CONF), config_name="config")
+def app(composed: DictConfig) -> dict[str, Any]:
+    choices = compose.current_choices()
+    return run(compose.typed(composed, choices["task"]), compose.reference(choices))
+
+
+def main() -> None:
+    """Run the command line; exit code 0 only if every run of it is done."""
+    # Hydra prints its own, longer story about errors unless told to let them through
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        compose.register()
+        app()
+    except KeyboardInterrupt as stop:
+        print(f"interrupted ({stop or 'Ctrl-C'})", file=sys.stderr)
+        sys.exit(143 if str(stop) == "SIGTERM" else 130)
+    except Exception as error:
+        message = mistakes.explain(error, sys.argv[1:])
+        if message is None:
+            raise
+        print(f"error: {message}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

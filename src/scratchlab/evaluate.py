@@ -1,0 +1,74 @@
+"""Loss and accuracy over a loader, in the book's order of random draws."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode without gradients; the mode before comes back."""
+    before = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(before)
+
+
+def mean_loss(loader: "DataLoader[Any]", loss_of: Callable[[Any], Tensor], batches: int | None = None) -> float:
+    """Mean of the batch losses over the first `batches` (all: None); NaN for an empty loader, as in the book.
+
+    A pass over a shuffled loader draws from the global generator, whether or not it is cut short.
+    """
+    losses = [loss_of(batch).item() for batch in islice(loader, batches)]
+    return sum(losses) / len(losses) if losses else float("nan")
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a classifier says of a split, example by example, in the order in which the loader gave them."""
+
+    indices: Tensor
+    labels: Tensor
+    probabilities: Tensor
+    """(N, classes)"""
+    loss: float
+    """Mean cross-entropy over the examples."""
+
+    @property
+    def predicted(self) -> Tensor:
+        return self.probabilities.argmax(dim=-1)
+
+    @property
+    def accuracy(self) -> float:
+        """Fraction of examples whose most probable class is the label."""
+        return (self.predicted == self.labels).double().mean().item()
+
+
+def predict(
+    loader: "DataLoader[Any]", logits_of: Callable[[Tensor], Tensor], batches: int | None = None
+) -> Predictions:
+    """Classify the first `batches` (all: None) of a loader of (ids, labels, indices).
+
+    Raises:
+        ValueError: the loader gives no batch.
+    """
+    indices, labels, logits = [], [], []
+    for ids, label, index in islice(loader, batches):
+        indices.append(index)
+        labels.append(label)
+        logits.append(logits_of(ids).float().cpu())
+    if not logits:
+        raise ValueError("no batch to classify: the split is smaller than one batch; lower train.batch_size")
+    all_labels, all_logits = torch.cat(labels), torch.cat(logits)
+    loss = F.cross_entropy(all_logits, all_labels).item()
+    return Predictions(torch.cat(indices), all_labels, all_logits.softmax(dim=-1), loss)

@@ -1,0 +1,155 @@
+"""The experiment files: one file, one experiment, with what it changes and the claims it is held against.
+
+Those of the package, and those of an `experiments/` folder where the command is called; a file there takes the place of
+one of the same name.
+"""
+
+import difflib
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+PACKAGE = Path(__file__).parent
+
+
+def resource(name: str) -> Path:
+    """A folder that the wheel carries inside the package and a checkout has at its root.
+
+    Raises:
+        FileNotFoundError: neither is there.
+    """
+    for folder in (PACKAGE / name, PACKAGE.parents[1] / name):
+        if folder.is_dir():
+            return folder
+    raise FileNotFoundError(f"no {name}/ beside the package {PACKAGE} or two folders up; is the installation complete?")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """An experiment as its file states it, before anything is composed."""
+
+    name: str
+    path: Path
+    content: dict[str, Any]
+
+    @property
+    def defaults(self) -> dict[str, str]:
+        """The options it chooses, by group."""
+        chosen: dict[str, str] = {}
+        for entry in self.content.get("defaults", []):
+            if isinstance(entry, dict):
+                for group, option in entry.items():
+                    chosen[group.removeprefix("override ").lstrip("/")] = option
+        return chosen
+
+    @property
+    def task(self) -> str:
+        return self.defaults["task"]
+
+    @property
+    def exercise(self) -> str:
+        return str(self.content.get("exercise", ""))
+
+    @property
+    def claims(self) -> list[dict[str, Any]]:
+        return self.content.get("claims", [])
+
+    @property
+    def differences(self) -> dict[str, Any]:
+        """What it sets otherwise than its task: chosen options and values, by dotted key."""
+        chosen = {group: option for group, option in self.defaults.items() if group != "task"}
+        values = {k: v for k, v in self.content.items() if k not in ("defaults", "exercise", "claims", "hydra")}
+        sweep = self.content.get("hydra", {}).get("sweeper", {}).get("params", {})
+        return chosen | _dotted(values) | sweep
+
+    @property
+    def needs(self) -> list[str]:
+        """The files from outside that it reads, in words."""
+        chosen = _task_options(self.task) | self.defaults
+        needs = []
+        if "weights" in chosen and chosen["weights"] not in ("random", "checkpoint"):
+            needs.append(f"GPT-2 weights ({chosen['model'].removeprefix('gpt2_')})")
+        if chosen.get("weights") == "checkpoint":
+            needs.append("a checkpoint (weights.path)")
+        needs += [text for option, text in _FILES.items() if chosen.get("data") == option]
+        return needs
+
+    @property
+    def summary(self) -> str:
+        """The comment on the file's first lines."""
+        lines = []
+        for line in self.path.read_text(encoding="utf-8").splitlines():
+            if not line.startswith("#"):
+                break
+            lines.append(line.lstrip("# "))
+        return " ".join(lines)
+
+
+_FILES = {
+    "spam": "SMSSpamCollection",
+    "verdict": "the-verdict.txt",
+    "instructions": "instruction-data.json",
+    "alpaca": "alpaca_data.json",
+}
+
+
+def _task_options(task: str) -> dict[str, str]:
+    """The options that a task's own file chooses, by group."""
+    content = yaml.safe_load((resource("conf") / "task" / f"{task}.yaml").read_text(encoding="utf-8"))
+    entries = [entry for entry in content["defaults"] if isinstance(entry, dict)]
+    return {group.lstrip("/"): option for entry in entries for group, option in entry.items()}
+
+
+def select(globs: str) -> dict[str, Experiment]:
+    """The experiments whose names match one of the comma-separated globs.
+
+    Raises:
+        ValueError: none does.
+    """
+    wanted = [glob.strip() for glob in globs.split(",")]
+    every = read_all()
+    found = {name: e for name, e in every.items() if any(fnmatchcase(name, glob) for glob in wanted)}
+    if not found:
+        near = difflib.get_close_matches(globs, every, 1, 0.5)
+        raise ValueError(
+            f"select={globs}: no experiment of that name; there are {len(every)}, see `scratchlab task=list`"
+            + (f"; nearest: {near[0]}" if near else "")
+        )
+    return found
+
+
+def _dotted(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            flat |= _dotted(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def read_all() -> dict[str, Experiment]:
+    """Every experiment by name, sorted.
+
+    Raises:
+        ValueError: a file is no YAML mapping, or chooses no task.
+    """
+    found: dict[str, Experiment] = {}
+    for folder in (resource("experiments"), Path.cwd() / "experiments"):
+        for path in sorted(folder.glob("*.yaml")) if folder.is_dir() else ():
+            try:
+                content = yaml.safe_load(path.read_text(encoding="utf-8"))
+            except yaml.YAMLError as error:
+                raise ValueError(f"{path} is no YAML: {error}") from None
+            if not isinstance(content, dict):
+                raise ValueError(
+                    f"{path}: an experiment is a mapping of what it changes, found {type(content).__name__}"
+                )
+            experiment = Experiment(path.stem, path, content)
+            if "task" not in experiment.defaults:
+                raise ValueError(f"{path}: chooses no task; add `defaults: [override /task: NAME]`")
+            found[path.stem] = experiment
+    return dict(sorted(found.items()))

@@ -1,0 +1,186 @@
+"""What every run has, whatever its task: a name, a seed, compute, tracking and the claims it is held against."""
+
+import hashlib
+import json
+from dataclasses import dataclass, field, fields, is_dataclass
+from enum import Enum
+from typing import Any, ClassVar
+
+from scratchlab import __version__
+
+
+class Device(Enum):
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+    mps = "mps"
+
+
+class Precision(Enum):
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
+@dataclass(kw_only=True)
+class ComputeConfig:
+    """Where and how numbers are computed."""
+
+    device: Device = Device.auto
+    """`auto` takes CUDA where there is one, else the CPU; mps only when asked (its numbers differ, see the docs)."""
+    precision: Precision = Precision.float32
+    compile: bool = False
+    threads: int = 0
+    """CPU threads; 0 leaves torch's choice."""
+
+    def __post_init__(self) -> None:
+        if self.threads < 0:
+            raise ValueError(f"compute.threads={self.threads}: must be 0 (torch's choice) or more")
+
+
+class TrackingMode(Enum):
+    none = "none"
+    auto = "auto"
+    online = "online"
+    offline = "offline"
+
+
+@dataclass(kw_only=True)
+class TrackingConfig:
+    """How a run is logged to Weights & Biases."""
+
+    mode: TrackingMode = TrackingMode.none
+    """`auto` is online where there is a login, else offline (`wandb sync` uploads later)."""
+    project: str = "scratchlab"
+    group: str = ""
+    """Default: the run's name, so that seeds of one experiment stand together."""
+    tags: list[str] = field(default_factory=list)
+
+
+class ClaimKind(Enum):
+    exact = "exact"
+    close = "close"
+    count = "count"
+    score = "score"
+    relation = "relation"
+    ratio = "ratio"
+
+
+class Direction(Enum):
+    none = "none"
+    higher = "higher"
+    lower = "lower"
+    same = "same"
+
+
+@dataclass(kw_only=True)
+class Claim:
+    """One published statement about a run's metric, with where it was published."""
+
+    metric: str
+    value: Any = None
+    """The number, list or text as printed; fractions, not percent. None for a relation."""
+    kind: ClaimKind = ClaimKind.exact
+    source: str
+    quote: str = ""
+    n: int = 0
+    """Examples behind a proportion; 0 if the value is none."""
+    note: str = ""
+    """Known discrepancies."""
+    tolerance: float = 0.0
+    """close: largest relative difference on the reference environment (CPU, float32)."""
+    probability: float = 0.0
+    """count: the exact probability behind it; `n` is then the number of draws."""
+    max_halfwidth: float = 0.0
+    """score: half-width of the prediction interval beyond which nothing can be told, in the metric's unit."""
+    versus: str = ""
+    """relation and ratio: the experiment this one is compared with."""
+    direction: Direction = Direction.none
+    margin: float = 0.0
+    """relation: least difference in the claimed direction; same: largest difference still called the same."""
+
+
+@dataclass(kw_only=True)
+class Run:
+    """The root of every configuration; tasks add their parts."""
+
+    task: ClassVar[str] = ""
+    """The task's name, as in `task=classify`."""
+    recorded: ClassVar[bool] = True
+    """False: the task only shows something and leaves no record."""
+    reusable: ClassVar[bool] = True
+    """False: the outcome depends on more than the configuration, so a finished run is done again."""
+
+    name: str
+    exercise: str = ""
+    """The exercise of the appendix this answers, as `6.3`; several are comma-separated."""
+    seed: int = 123
+    out: str = "outputs"
+    force: bool = False
+    """Repeat a run that is already done."""
+    compute: ComputeConfig = field(default_factory=ComputeConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    claims: list[Claim] = field(default_factory=list)
+
+    def idle(self) -> dict[str, str]:
+        """Keys that are set but cannot change a number in this run, each with the reason."""
+        return {}
+
+    def inputs(self) -> dict[str, str]:
+        """Hashes of the files this run would read, by name; cheap, and before anything is computed."""
+        return {}
+
+
+NOT_A_NUMBER_CHANGER = ("name", "exercise", "out", "force", "tracking", "claims", "compute.threads")
+"""Keys that the fingerprint leaves out: they cannot change what a run measures."""
+
+
+def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
+    """Spread a (nested) dataclass into dotted keys and JSON values, enums by name."""
+    flat: dict[str, Any] = {}
+    for part in fields(config):
+        value, key = getattr(config, part.name), f"{prefix}{part.name}"
+        if is_dataclass(value):
+            flat |= flatten(value, f"{key}.")
+        else:
+            flat[key] = plain(value)
+    return flat
+
+
+def plain(value: Any) -> Any:
+    """Turn enums, dataclasses and containers of them into JSON values."""
+    if isinstance(value, Enum):
+        return value.name
+    if is_dataclass(value) and not isinstance(value, type):
+        return {part.name: plain(getattr(value, part.name)) for part in fields(value)}
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value
+
+
+def matters(config: Run) -> dict[str, Any]:
+    """The flat configuration, less what cannot change a number in this run."""
+    left_out = (*NOT_A_NUMBER_CHANGER, *config.idle())
+    return {
+        key: value
+        for key, value in flatten(config).items()
+        if not any(key == out or key.startswith(f"{out}.") for out in left_out)
+    }
+
+
+def fingerprint(config: Run) -> str:
+    """Twelve hex digits that two runs share if and only if the same things can act in both."""
+    content = {"task": config.task, "version": __version__, "config": matters(config)}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def changes(config: Run, reference: Run) -> dict[str, Any]:
+    """What `config` sets otherwise than `reference` (the experiment as published), seed and bookkeeping aside."""
+    ours, theirs = flatten(config), flatten(reference)
+    skip = (*NOT_A_NUMBER_CHANGER, "seed")
+    return {
+        key: value
+        for key, value in ours.items()
+        if theirs.get(key, None) != value and not any(key == s or key.startswith(f"{s}.") for s in skip)
+    }

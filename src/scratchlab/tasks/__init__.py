@@ -1,0 +1,19 @@
+"""What can be run. A task is one file here: a dataclass, which is the root of its configuration, and a function.
+
+Task modules are imported to compose any configuration, even for `--help`, so they import slow libraries inside their
+functions.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from scratchlab.run import Run
+from scratchlab.tasks.classify import Classify, classify
+from scratchlab.tasks.list import List, list_experiments
+
+TASKS: dict[type[Run], Callable[..., dict[str, Any]]] = {
+    Classify: classify,
+    List: list_experiments,
+}
+
+SCHEMAS: dict[str, type[Run]] = {schema.task: schema for schema in TASKS}

@@ -1,0 +1,47 @@
+"""Show what there is: every experiment with its exercise, what it changes, its claims and what it needs."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from scratchlab import experiments
+from scratchlab.run import Run
+
+if TYPE_CHECKING:
+    from scratchlab.record import Record
+
+
+@dataclass(kw_only=True)
+class List(Run):
+    task: ClassVar[str] = "list"
+    recorded: ClassVar[bool] = False
+
+    select: str = "*"
+    """Globs over experiment names, comma-separated."""
+
+
+def list_experiments(config: List, record: "Record") -> dict[str, Any]:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    chosen = experiments.select(config.select)
+    table = Table(title=f"{len(chosen)} experiments; run one with: scratchlab experiment=NAME", show_lines=True)
+    for column in ("experiment", "exercise", "changes", "claims", "needs"):
+        table.add_column(column, overflow="fold")
+    for experiment in chosen.values():
+        changed = "\n".join(f"{key}={value}" for key, value in experiment.differences.items())
+        claims = "\n".join(
+            f"{claim['metric']} {claim['direction'] if 'direction' in claim else '= ' + str(claim['value'])}"
+            f"{' than ' + claim['versus'] if 'versus' in claim else ''}"[:80]
+            for claim in experiment.claims
+        )
+        row = (
+            experiment.name,
+            experiment.exercise,
+            changed or f"task={experiment.task} as it is",
+            claims,
+            "\n".join(experiment.needs),
+        )
+        table.add_row(*(Text(cell) for cell in row))
+    Console().print(table)
+    return {"experiments": list(chosen)}

@@ -1,0 +1,52 @@
+"""The GPT-2 encoding, from whichever of its published files can be had."""
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from scratchlab.data import assets
+
+if TYPE_CHECKING:
+    import tiktoken
+
+END_OF_TEXT = 50256
+"""The id of `<|endoftext|>`: ends a text, and pads."""
+
+
+@cache
+def encoding() -> "tiktoken.Encoding":
+    """Return GPT-2's byte-pair encoding, 50,257 ids.
+
+    It is read from vocab.bpe and encoder.json, or, where those cannot be had, from the same table as the Whisper
+    package carries it. All give the same ids.
+
+    Raises:
+        FileNotFoundError: none of the files could be had; lists what was tried.
+    """
+    import tiktoken
+    from tiktoken_ext.openai_public import r50k_pat_str
+
+    return tiktoken.Encoding(
+        name="gpt2",
+        explicit_n_vocab=50257,
+        pat_str=r50k_pat_str,
+        mergeable_ranks=_ranks(),
+        special_tokens={"<|endoftext|>": END_OF_TEXT},
+    )
+
+
+def _ranks() -> dict[bytes, int]:
+    from tiktoken.load import data_gym_to_mergeable_bpe_ranks, load_tiktoken_bpe
+
+    # a file that lies at hand, in any of the three forms, spares the network
+    problems = []
+    for local_only in (True, False):
+        for files in ((assets.VOCAB_BPE, assets.ENCODER_JSON), (assets.GPT2_TIKTOKEN,)):
+            try:
+                paths = [str(assets.fetch(file, local_only=local_only)) for file in files]
+            except FileNotFoundError as error:
+                problems.append(str(error))
+                continue
+            if len(paths) == 1:
+                return load_tiktoken_bpe(paths[0])
+            return data_gym_to_mergeable_bpe_ranks(paths[0], paths[1])
+    raise FileNotFoundError("no GPT-2 vocabulary: " + "\n".join(problems[2:]))

@@ -1,0 +1,51 @@
+"""The training loop: a generator that the caller interrupts whenever it likes, so it needs no callbacks."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one batch did."""
+
+    number: int
+    """Batches since the start, from 0."""
+    epoch: int
+    """From 1."""
+    loss: float
+    """Of this batch, before the update it took part in; not divided by `accumulate`."""
+    ends_epoch: bool
+
+
+def steps(
+    model: nn.Module,
+    loader: "DataLoader[Any]",
+    optimizer: torch.optim.Optimizer,
+    loss_of: Callable[[Any], Tensor],
+    *,
+    epochs: int,
+    accumulate: int = 1,
+) -> Iterator[Step]:
+    """Train, and yield after every batch.
+
+    The loader draws from torch's global generator once an epoch; what the caller does between steps may draw too, and
+    the book's loops do, in the same places. Every `accumulate` batches, and at an epoch's end, the parameters move; a
+    last group that is not full is divided by `accumulate` all the same, as in the book's script.
+    """
+    number = 0
+    for epoch in range(1, epochs + 1):
+        model.train()
+        for index, batch in enumerate(loader, start=1):
+            loss = loss_of(batch)
+            (loss / accumulate).backward()
+            ends_epoch = index == len(loader)
+            if index % accumulate == 0 or ends_epoch:
+                optimizer.step()
+                optimizer.zero_grad()
+            yield Step(number, epoch, loss.item(), ends_epoch)
+            number += 1
