@@ -284,8 +284,8 @@ def read(out: Path | str, select: str = "*") -> "pd.DataFrame":
         config = yaml.load((folder / CONFIG).read_text(encoding="utf-8"), Loader=_LOADER)
         rows.append(
             {"folder": str(folder)}
-            | _dotted(result, keep=("claims", "changes", "no_effect"))
-            | _dotted({"config": config}, keep=("config.claims",))
+            | dotted(result, keep=("claims", "changes", "no_effect"))
+            | dotted({"config": config}, keep=("config.claims",))
         )
     return pd.DataFrame(rows)
 
@@ -293,12 +293,13 @@ def read(out: Path | str, select: str = "*") -> "pd.DataFrame":
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C one is ten times faster, where it was built
 
 
-def _dotted(value: dict[str, Any], keep: tuple[str, ...], prefix: str = "") -> dict[str, Any]:
+def dotted(value: dict[str, Any], keep: tuple[str, ...] = (), prefix: str = "") -> dict[str, Any]:
+    """Spread nested mappings into dotted keys; the mappings named in `keep` stay whole."""
     flat: dict[str, Any] = {}
     for key, item in value.items():
         name = f"{prefix}{key}"
         if isinstance(item, dict) and name not in keep:
-            flat |= _dotted(item, keep, f"{name}.")
+            flat |= dotted(item, keep, f"{name}.")
         else:
             flat[name] = item
     return flat

@@ -209,7 +209,10 @@ class _Writer:
         if layer == len(self.caches):
             config = self.model.config
             shape = (len(self.cached), config.n_heads, self.slots, config.emb_dim // config.n_heads)
-            self.caches.append(KeyValueCache(x.new_empty(shape), x.new_empty(shape)))
+            device = x.device.type
+            dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
+            # zeros: a slot that the mask hides counts nought times what it holds, which must not be a leftover NaN
+            self.caches.append(KeyValueCache(*(x.new_zeros(shape, dtype=dtype) for _ in range(2))))
         cache = self.caches[layer]
         return cache.keys[start:stop], cache.values[start:stop]
 

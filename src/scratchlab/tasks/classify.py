@@ -119,7 +119,6 @@ def build(config: Classify) -> tuple["GPT", str]:
 def fit(
     config: Classify, record: "Record", model: "GPT", encoded: "EncodedSplits", machine: "Compute"
 ) -> dict[str, Any]:
-    import torch
     from torch import Tensor
     from torch.nn import functional as F
 
@@ -140,7 +139,7 @@ def fit(
         )
 
     loaders = spam.loaders(encoded.splits, config.train.batch_size)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=config.train.lr, weight_decay=config.train.weight_decay)
+    optimizer = train.adamw(model, lr=config.train.lr, weight_decay=config.train.weight_decay)
     every, batches = config.train.eval_every, config.train.eval_batches
     tokens_seen, started = 0, time.perf_counter()
 
