@@ -10,10 +10,12 @@ from typing import Any
 from scratchlab.run import Run
 from scratchlab.tasks.classify import Classify, classify
 from scratchlab.tasks.list import List, list_experiments
+from scratchlab.tasks.pretrain import Pretrain, pretrain
 
 TASKS: dict[type[Run], Callable[..., dict[str, Any]]] = {
     Classify: classify,
     List: list_experiments,
+    Pretrain: pretrain,
 }
 
 SCHEMAS: dict[str, type[Run]] = {schema.task: schema for schema in TASKS}
