@@ -56,3 +56,12 @@ def _ranks() -> dict[bytes, int]:
 def encode(text: str) -> list[int]:
     """Turn text into ids; `<|endoftext|>` in it becomes the end-of-text token, as in the book's loaders."""
     return encoding().encode(text, allowed_special={"<|endoftext|>"})
+
+
+def check_vocab_size(size: int) -> None:
+    """Raise ValueError if a model with that many tokens cannot read and write this encoding."""
+    if size != VOCAB_SIZE:
+        raise ValueError(
+            f"model.vocab_size={size}: text is encoded with GPT-2's {VOCAB_SIZE} tokens; "
+            f"possible: model.vocab_size={VOCAB_SIZE}"
+        )

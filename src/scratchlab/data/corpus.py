@@ -1,6 +1,7 @@
 """A text cut into windows of tokens, each with the same window one token later as its target (chapters 2 and 5)."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -55,26 +56,28 @@ class Windows(Dataset[Batch]):
         return self.ids[places], self.ids[places + 1]
 
 
-def loader(windows: Windows, batch_size: int, *, train: bool) -> "DataLoader[Batch]":
-    """The book's loader: for training shuffled and without its last incomplete batch, else in order and whole."""
-    return DataLoader(windows, batch_size=batch_size, shuffle=train, drop_last=train, collate_fn=_as_it_is)
+def loader(windows: Windows, batch_size: int, *, shuffle: bool, drop_last: bool) -> "DataLoader[Batch]":
+    """Batches of windows; shuffling draws from torch's global generator."""
+    return DataLoader(windows, batch_size=batch_size, shuffle=shuffle, drop_last=drop_last, collate_fn=_as_it_is)
 
 
-def _as_it_is(batch: Batch) -> Batch:
+def _as_it_is(batch: Any) -> Any:
     return batch
 
 
 def loaders(
     text: str, config: CorpusConfig, *, length: int, stride: int, batch_size: int
 ) -> "dict[str, DataLoader[Batch]]":
-    """Loaders of the training and the validation part.
+    """The book's loaders: training shuffled and without its last incomplete batch, validation in order and whole.
 
     Raises:
         ValueError: a part is too short for a batch.
     """
     found = {}
     for name, ids in split(text, config.train_fraction).items():
-        found[name] = loader(Windows(ids, length, stride), batch_size, train=name == "train")
+        found[name] = loader(
+            Windows(ids, length, stride), batch_size, shuffle=name == "train", drop_last=name == "train"
+        )
         if not len(found[name]):
             raise ValueError(
                 f"the {name} part of the text has {len(ids):,} tokens, too few for a batch: a window takes {length} "

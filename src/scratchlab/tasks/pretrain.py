@@ -11,7 +11,7 @@ from scratchlab.data.config import CorpusConfig
 from scratchlab.model.config import GPTConfig, WeightsConfig, WeightSource
 from scratchlab.run import Run
 from scratchlab.sampling_config import SamplingConfig
-from scratchlab.text import VOCAB_SIZE
+from scratchlab.text import check_vocab_size
 from scratchlab.train_config import TrainConfig
 
 if TYPE_CHECKING:
@@ -96,11 +96,7 @@ class Pretrain(Run):
     """Leave the model and the optimizer's state at the end."""
 
     def __post_init__(self) -> None:
-        if self.model.vocab_size != VOCAB_SIZE:
-            raise ValueError(
-                f"model.vocab_size={self.model.vocab_size}: text is encoded with GPT-2's {VOCAB_SIZE} tokens; "
-                f"possible: model.vocab_size={VOCAB_SIZE}"
-            )
+        check_vocab_size(self.model.vocab_size)
         length = self.train.max_length
         if length is not None and length > self.model.context_length:
             raise ValueError(
@@ -163,8 +159,8 @@ def starting_weights(config: Pretrain) -> WeightsConfig:
             found.append((result["started"], folder / CHECKPOINT))
     if not found:
         raise FileNotFoundError(
-            f"continue_run={config.continue_run}: no finished run of that name, with seed={config.seed} and this model, "
-            f"below out={config.out}; found\n  " + "\n  ".join(tried or ["none"]) + "\n"
+            f"continue_run={config.continue_run}: no finished run of that name, with seed={config.seed} and this "
+            f"model, below out={config.out}; found\n  " + "\n  ".join(tried or ["none"]) + "\n"
             f"possible: scratchlab experiment={config.continue_run} seed={config.seed} out={config.out} first, or "
             "weights=checkpoint weights.path=FILE, the book's model_and_optimizer.pth for one"
         )
