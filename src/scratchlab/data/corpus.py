@@ -75,13 +75,12 @@ def loaders(
     """
     found = {}
     for name, ids in split(text, config.train_fraction).items():
-        found[name] = loader(
-            Windows(ids, length, stride), batch_size, shuffle=name == "train", drop_last=name == "train"
-        )
-        if not len(found[name]):
+        windows, train = Windows(ids, length, stride), name == "train"
+        if len(windows) < (batch_size if train else 1):
             raise ValueError(
                 f"the {name} part of the text has {len(ids):,} tokens, too few for a batch: a window takes {length} "
                 f"and one more, and training needs {batch_size} windows; possible: a smaller train.max_length "
                 "(or model.context_length), a smaller train.batch_size, or a longer text"
             )
+        found[name] = loader(windows, batch_size, shuffle=train, drop_last=train)
     return found
