@@ -15,7 +15,6 @@ from scratchlab import compose, experiments
 from scratchlab.__main__ import run
 from scratchlab.data import assets
 from scratchlab.model.config import GPTConfig
-from scratchlab.run import ClaimKind
 from scratchlab.tasks import TASKS
 from scratchlab.tasks.attention import Attention, Variant, attention
 from scratchlab.tasks.sampling_grid import distinct, repetition
@@ -48,17 +47,21 @@ def verdict(vocabulary: None) -> None:
         pytest.skip(f"no Verdict: {error}")
 
 
-def measured(tmp_path: Path, *overrides: str) -> dict[str, Any]:
-    """The metrics of a run, as its record gives them back."""
+def recorded(tmp_path: Path, *overrides: str) -> dict[str, Any]:
+    """What a run's record says of it."""
     result = run(compose.compose([*overrides, f"out={tmp_path}", "tracking=none"]))
-    return json.loads((Path(result["folder"]) / "result.json").read_text())["metrics"]
+    return json.loads((Path(result["folder"]) / "result.json").read_text())
 
 
-def assert_exact_claims_hold(name: str, metrics: dict[str, Any]) -> None:
-    claims = [claim for claim in compose.compose([f"experiment={name}"]).claims if claim.kind is ClaimKind.exact]
+def measured(tmp_path: Path, *overrides: str) -> dict[str, Any]:
+    return recorded(tmp_path, *overrides)["metrics"]
+
+
+def assert_exact_claims_hold(result: dict[str, Any]) -> None:
+    claims = [claim for claim in result["claims"] if claim["kind"] == "exact"]
     assert claims
     for claim in claims:
-        assert metrics[claim.metric] == claim.value, f"{name}: {claim.metric}"
+        assert result["metrics"][claim["metric"]] == claim["value"], claim["metric"]
 
 
 @pytest.mark.parametrize("name", CHAPTERS)
@@ -71,13 +74,13 @@ def test_every_experiment_composes_and_states_sources(name: str) -> None:
 
 @pytest.mark.parametrize("name", NEED_NOTHING)
 def test_the_published_numbers_come_out_without_any_file(name: str, tmp_path: Path) -> None:
-    assert_exact_claims_hold(name, measured(tmp_path, f"experiment={name}"))
+    assert_exact_claims_hold(recorded(tmp_path, f"experiment={name}"))
 
 
 def test_the_made_up_words_are_the_published_tokens(vocabulary: None, tmp_path: Path) -> None:
-    metrics = measured(tmp_path, "experiment=ch02_1_unknown_words")
-    assert_exact_claims_hold("ch02_1_unknown_words", metrics)
-    assert metrics["pieces"] == ["Ak", "w", "ir", "w", " ", "ier"]
+    result = recorded(tmp_path, "experiment=ch02_1_unknown_words")
+    assert_exact_claims_hold(result)
+    assert result["metrics"]["pieces"] == ["Ak", "w", "ir", "w", " ", "ier"]
 
 
 def test_half_a_character_is_a_piece_that_still_comes_back(vocabulary: None, tmp_path: Path) -> None:
@@ -90,8 +93,9 @@ def test_half_a_character_is_a_piece_that_still_comes_back(vocabulary: None, tmp
 
 @pytest.mark.parametrize("name", NEED_VERDICT)
 def test_the_first_batches_of_the_verdict_are_the_published_ones(verdict: None, name: str, tmp_path: Path) -> None:
-    metrics = measured(tmp_path, f"experiment={name}")
-    assert_exact_claims_hold(name, metrics)
+    result = recorded(tmp_path, f"experiment={name}")
+    assert_exact_claims_hold(result)
+    metrics = result["metrics"]
     assert (metrics["tokens"], metrics["train_tokens"], metrics["val_tokens"]) == (5145, 4612, 534)
     assert metrics["batches"] == 643  # derived
 
@@ -265,13 +269,15 @@ def test_one_prompt_is_shown_as_it_is_written_and_several_together(
 def test_missing_weights_are_listed_with_every_source_before_anything_slow(
     vocabulary: None, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # a mirror that has all but the weights, and no way to the network
-    assets.fetch(assets.VERDICT) if "losses" in name else None
-    monkeypatch.setenv("SCRATCHLAB_CACHE", str(tmp_path / "cache"))
+    for key in ("SCRATCHLAB_CACHE", "SCRATCHLAB_MIRROR"):
+        monkeypatch.setenv(key, str(tmp_path / "empty"))
     for key in ("HTTPS_PROXY", "https_proxy"):
-        monkeypatch.setenv(key, "http://127.0.0.1:9")
+        monkeypatch.setenv(key, "http://127.0.0.1:9")  # nobody listens there
+    text = tmp_path / "text.txt"
+    text.write_text("One boat came home by sea. " * 1000)
+    data = ["data=text", f"data.path={text}"] if "losses" in name else []
     with pytest.raises(FileNotFoundError) as failed:
-        measured(tmp_path / "out", f"experiment={name}")
+        measured(tmp_path / "out", f"experiment={name}", *data)
     said = str(failed.value)
     for word in ("cache", "mirror", "openaipublic.blob.core.windows.net", "f001.backblazeb2.com", "by hand"):
         assert word in said

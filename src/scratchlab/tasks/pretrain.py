@@ -2,8 +2,8 @@
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,7 +12,7 @@ from scratchlab.model.config import GPTConfig, WeightsConfig, WeightSource
 from scratchlab.run import Run
 from scratchlab.sampling_config import SamplingConfig
 from scratchlab.text import check_vocab_size
-from scratchlab.train_config import TrainConfig
+from scratchlab.train_config import Decay, PretrainTraining
 
 if TYPE_CHECKING:
     import torch
@@ -27,54 +27,6 @@ log = logging.getLogger(__name__)
 
 CHECKPOINT, WEIGHTS = "checkpoint/model_and_optimizer.pth", "checkpoint/model.safetensors"
 """Where a run leaves its model, below its folder: in the book's layout, and for other programs."""
-
-
-class Decay(Enum):
-    none = "none"
-    cosine = "cosine"
-
-
-@dataclass(kw_only=True)
-class PretrainTraining(TrainConfig):
-    """The constant rate of chapter 5, or appendix D's warm-up, decay and clipping."""
-
-    max_length: int | None = None
-    """Tokens of a window; null: the model's context length."""
-    stride: int | None = None
-    """Tokens from the start of a window to the next; null: a window's length, so that none overlap."""
-    warmup: int = 0
-    """Batches in which the rate climbs from `initial_lr` to `lr`."""
-    initial_lr: float = 0.0
-    decay: Decay = Decay.none
-    """cosine: after the warm-up the rate falls from `lr` to `min_lr`."""
-    min_lr: float = 0.0
-    clip_norm: float = 0.0
-    """Largest norm of the gradient of all parameters together, once the warm-up is over; 0: no limit."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for key in ("max_length", "stride"):
-            value = getattr(self, key)
-            if value is not None and value < 1:
-                raise ValueError(f"train.{key}={value}: must be at least 1, or null")
-        if self.warmup < 0 or self.clip_norm < 0:
-            key = "warmup" if self.warmup < 0 else "clip_norm"
-            raise ValueError(f"train.{key}={getattr(self, key)}: must be 0 (none) or above")
-        for key, acts, needs in (
-            ("initial_lr", self.warmup > 0, "train.warmup=20"),
-            ("min_lr", self.decay is Decay.cosine, "train.decay=cosine"),
-        ):
-            value = getattr(self, key)
-            if value and not acts:
-                raise ValueError(
-                    f"train.{key}={value}: only a run with {needs.split('=')[0]} uses it; nearest: {needs}"
-                )
-            if not 0 <= value <= self.lr:
-                raise ValueError(f"train.{key}={value}: must be at least 0 and at most train.lr={self.lr}")
-
-    @property
-    def scheduled(self) -> bool:
-        return self.warmup > 0 or self.decay is not Decay.none
 
 
 @dataclass(kw_only=True)
@@ -208,18 +160,11 @@ def fit(
     loaders: "dict[str, DataLoader[Batch]]",
     machine: "Compute",
 ) -> dict[str, Any]:
-    from torch import Tensor
-    from torch.nn import functional as F
-
     from scratchlab import evaluate, train
     from scratchlab.model.gpt import count
     from scratchlab.progress import progress
 
-    def loss_of(batch: "Batch") -> Tensor:
-        ids, targets = (part.to(machine.device) for part in batch)
-        with machine.autocast():
-            logits = model(ids)
-        return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
+    loss_of = evaluate.next_token_loss(model, machine)
 
     def losses(batches: int | None) -> dict[str, float]:
         with evaluate.evaluating(model):
@@ -265,7 +210,9 @@ def fit(
     )
 
 
-def updater(config: PretrainTraining, model: "GPT", optimizer: "torch.optim.Optimizer", total: int) -> Any:
+def updater(
+    config: PretrainTraining, model: "GPT", optimizer: "torch.optim.Optimizer", total: int
+) -> Callable[[int], None]:
     """What happens between gradients and update: the rate of this batch, and clipping. Source: appendix D."""
     from torch.nn.utils import clip_grad_norm_
 

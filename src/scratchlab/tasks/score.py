@@ -43,8 +43,6 @@ class Score(Run):
 
 def score(config: Score, record: "Record") -> dict[str, Any]:
     import torch
-    from torch import Tensor
-    from torch.nn import functional as F
 
     from scratchlab import evaluate
     from scratchlab.data import corpus
@@ -62,16 +60,12 @@ def score(config: Score, record: "Record") -> dict[str, Any]:
     torch.manual_seed(config.seed)
     model, record.hashes["weights"] = weights.build(config.model, config.weights)
     machine.prepare(model)
-
-    def loss_of(batch: corpus.Batch) -> Tensor:
-        ids, targets = (part.to(machine.device) for part in batch)
-        with machine.autocast():
-            logits = model(ids)
-        return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
-
     torch.manual_seed(config.seed)  # the exercise's notebook seeds again before it measures
     with evaluate.evaluating(model):
-        losses = {name: evaluate.mean_loss(loader, loss_of) for name, loader in loaders.items()}
+        losses = {
+            name: evaluate.mean_loss(loader, evaluate.next_token_loss(model, machine))
+            for name, loader in loaders.items()
+        }
     return (
         {f"{name}_loss": loss for name, loss in losses.items()}
         | {f"{name}_perplexity": math.exp(loss) for name, loss in losses.items()}
