@@ -20,7 +20,7 @@ from scratchlab.text import encoding
 TEXT = " ".join(
     f"In year {year} the {animal} of {place} counted {year % 7} boats and went home by {way}."
     for year, (animal, place, way) in enumerate(
-        [("hare", "Lund", "sea"), ("owl", "Bergen", "rail"), ("newt", "Turku", "night")] * 14, start=1801
+        [("hare", "Lund", "sea"), ("owl", "Bergen", "rail"), ("newt", "Turku", "night")] * 8, start=1801
     )
 )
 SHAPE = {"vocab_size": 50257, "context_length": 16, "emb_dim": 16, "n_heads": 2, "n_layers": 2, "qkv_bias": False}

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from scratchlab.run import Device, Run
+from scratchlab.run import Device, Precision, Run
 
 if TYPE_CHECKING:
     from scratchlab.record import Record
@@ -41,16 +41,16 @@ def matmul(config: Matmul, record: "Record") -> dict[str, Any]:
     record.device = machine.name
     torch.manual_seed(config.seed)
     a, b = torch.rand(config.rows, config.inner), torch.rand(config.inner, config.columns)
+    dtype = torch.bfloat16 if config.compute.precision is Precision.bfloat16 else torch.float32
     devices = {"cpu": torch.device("cpu")}
     if config.compute.device is not Device.cpu and machine.device.type != "cpu":
         devices["gpu"] = machine.device
     metrics: dict[str, Any] = {"operations": 2 * config.rows * config.inner * config.columns}
     for name, device in devices.items():
-        x, y = a.to(device), b.to(device)
+        x, y = a.to(device, dtype), b.to(device, dtype)
 
         def product(x: torch.Tensor = x, y: torch.Tensor = y) -> None:
-            with machine.autocast():
-                x @ y
+            x @ y
 
         times = timed(product, waiter(device.type), config)
         quarters = statistics.quantiles(times, n=4)

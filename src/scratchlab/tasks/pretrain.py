@@ -57,12 +57,19 @@ class Pretrain(Run):
             )
         if not self.start_context:
             raise ValueError("start_context='': must hold at least one character to go on from")
-        if self.load_optimizer and not (self.continue_run or self.weights.source is WeightSource.checkpoint):
+        source = self.weights.source
+        going_on = source is WeightSource.checkpoint or (source is WeightSource.random and self.continue_run)
+        if self.load_optimizer and not going_on:
             raise ValueError(
-                f"load_optimizer=true with weights={self.weights.source.name}: only a checkpoint has an optimizer's "
+                f"load_optimizer=true with weights={source.name}: only a checkpoint has an optimizer's "
                 "state; possible: weights=checkpoint weights.path=FILE, or continue_run=ch05_main"
             )
         self.weights.check(self.model)
+
+    @property
+    def window(self) -> int:
+        """Tokens of a window."""
+        return self.train.max_length or self.model.context_length
 
     def idle(self) -> dict[str, str]:
         found = {}
@@ -71,8 +78,8 @@ class Pretrain(Run):
             found["train.weight_decay"] = reason
             if not self.train.scheduled:
                 found["train.lr"] = reason
-        if self.continue_run and self.weights.path:
-            found["continue_run"] = "weights.path names the checkpoint"
+        if self.continue_run and self.weights.source is not WeightSource.random:
+            found["continue_run"] = f"weights={self.weights.source.name} says where to start"
         return found
 
     def inputs(self) -> dict[str, str]:
@@ -129,12 +136,11 @@ def pretrain(config: Pretrain, record: "Record") -> dict[str, Any]:
     machine = compute.prepare(config.compute)
     record.device = machine.name
     start = starting_weights(config)
-    length = config.train.max_length or config.model.context_length
     loaders = corpus.loaders(
         corpus.read(config.data),
         config.data,
-        length=length,
-        stride=config.train.stride or length,
+        length=config.window,
+        stride=config.train.stride or config.window,
         batch_size=config.train.batch_size,
     )
     # the book seeds before the model and not again: training goes on from the state that making random weights left
@@ -171,7 +177,6 @@ def fit(
             return {f"{name}_loss": evaluate.mean_loss(loaders[name], loss_of, batches) for name in loaders}
 
     total = config.train.epochs * len(loaders["train"])
-    tokens_a_batch = config.train.batch_size * loaders["train"].dataset.length  # type: ignore[attr-defined]
     started, tokens_seen, samples, evaluations = time.perf_counter(), 0, "", []
     steps = train.steps(
         model,
@@ -183,7 +188,7 @@ def fit(
         before_update=updater(config.train, model, optimizer, total),
     )
     for step in progress(steps, total=total, what=config.name):
-        tokens_seen += tokens_a_batch
+        tokens_seen += config.train.batch_size * config.window
         record.history(step=step.number, batch_loss=step.loss)
         if step.number % config.train.eval_every == 0:
             evaluations.append(losses(config.train.eval_batches))
