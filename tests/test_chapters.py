@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import real
 
 from scratchlab import compose, experiments
 from scratchlab.__main__ import run
@@ -18,7 +19,6 @@ from scratchlab.model.config import GPTConfig
 from scratchlab.tasks import TASKS
 from scratchlab.tasks.attention import Attention, Variant, attention
 from scratchlab.tasks.sampling_grid import distinct, repetition
-from scratchlab.text import encoding
 
 CHAPTERS = sorted(experiments.select("ch02_*,ch03_*,ch04_*,ch05_*,chA_*"))
 NEED_VERDICT = ["ch02_2_stride_2", "ch02_2_stride_8"]
@@ -31,20 +31,9 @@ NEED_NOTHING = [
 NEED_WEIGHTS = ["ch05_5_losses", "ch05_5_losses_xl", "ch05_6_xl"]
 
 
-@pytest.fixture(scope="module")
-def vocabulary() -> None:
-    try:
-        encoding()
-    except FileNotFoundError as error:
-        pytest.skip(f"no GPT-2 vocabulary: {error}")
-
-
-@pytest.fixture(scope="module")
-def verdict(vocabulary: None) -> None:
-    try:
-        assets.fetch(assets.VERDICT)
-    except FileNotFoundError as error:
-        pytest.skip(f"no Verdict: {error}")
+@pytest.fixture
+def verdict() -> Path:
+    return real(assets.VERDICT)
 
 
 def recorded(tmp_path: Path, *overrides: str) -> dict[str, Any]:
@@ -77,13 +66,15 @@ def test_the_published_numbers_come_out_without_any_file(name: str, tmp_path: Pa
     assert_exact_claims_hold(recorded(tmp_path, f"experiment={name}"))
 
 
-def test_the_made_up_words_are_the_published_tokens(vocabulary: None, tmp_path: Path) -> None:
+@pytest.mark.vocabulary
+def test_the_made_up_words_are_the_published_tokens(tmp_path: Path) -> None:
     result = recorded(tmp_path, "experiment=ch02_1_unknown_words")
     assert_exact_claims_hold(result)
     assert result["metrics"]["pieces"] == ["Ak", "w", "ir", "w", " ", "ier"]
 
 
-def test_half_a_character_is_a_piece_that_still_comes_back(vocabulary: None, tmp_path: Path) -> None:
+@pytest.mark.vocabulary
+def test_half_a_character_is_a_piece_that_still_comes_back(tmp_path: Path) -> None:
     metrics = measured(tmp_path, "task=tokenize", "text='naïve 漢<|endoftext|>'")
     assert metrics["round_trip"]
     assert metrics["ids"][-1] == 50256
@@ -91,8 +82,9 @@ def test_half_a_character_is_a_piece_that_still_comes_back(vocabulary: None, tmp
     assert [i for ids in metrics["ids_of_pieces"] for i in ids] == metrics["ids"]
 
 
+@pytest.mark.vocabulary
 @pytest.mark.parametrize("name", NEED_VERDICT)
-def test_the_first_batches_of_the_verdict_are_the_published_ones(verdict: None, name: str, tmp_path: Path) -> None:
+def test_the_first_batches_of_the_verdict_are_the_published_ones(verdict: Path, name: str, tmp_path: Path) -> None:
     result = recorded(tmp_path, f"experiment={name}")
     assert_exact_claims_hold(result)
     metrics = result["metrics"]
@@ -100,7 +92,8 @@ def test_the_first_batches_of_the_verdict_are_the_published_ones(verdict: None, 
     assert metrics["batches"] == 643  # derived
 
 
-def test_leaving_the_last_batch_out_leaves_642(verdict: None, tmp_path: Path) -> None:
+@pytest.mark.vocabulary
+def test_leaving_the_last_batch_out_leaves_642(verdict: Path, tmp_path: Path) -> None:
     metrics = measured(tmp_path, "experiment=ch02_2_stride_8", "drop_last=true", "batches_shown=2")
     assert metrics["batches"] == 642  # derived
     assert metrics["inputs"][1][0] == metrics["targets"][0][3][1:] + metrics["inputs"][1][0][-1:]
@@ -217,8 +210,9 @@ def test_an_untrained_gpt_gives_chapter_5s_tokens_and_loss() -> None:
     assert loss.exp().item() == pytest.approx(48725.8203, rel=1e-5)
 
 
+@pytest.mark.vocabulary
 @pytest.mark.slow
-def test_an_untrained_gpt_loses_on_the_verdict_what_chapter_5_prints(verdict: None, tmp_path: Path) -> None:
+def test_an_untrained_gpt_loses_on_the_verdict_what_chapter_5_prints(verdict: Path, tmp_path: Path) -> None:
     metrics = measured(tmp_path, "task=score", "weights=random", "model.qkv_bias=false", "model.context_length=256")
     assert metrics["train_loss"] == pytest.approx(10.98758, abs=1e-5)
     assert metrics["val_loss"] == pytest.approx(10.98111, abs=1e-5)
@@ -228,7 +222,8 @@ def test_an_untrained_gpt_loses_on_the_verdict_what_chapter_5_prints(verdict: No
 SMALL = ("model.emb_dim=16", "model.n_heads=2", "model.n_layers=1", "model.context_length=32")
 
 
-def test_the_grid_is_measured_and_drawn(vocabulary: None, tmp_path: Path) -> None:
+@pytest.mark.vocabulary
+def test_the_grid_is_measured_and_drawn(tmp_path: Path) -> None:
     size = ("temperatures=[0.1,1.4]", "top_ks=[5,20,0]", "texts=2", "max_new_tokens=6")
     metrics = measured(tmp_path, "experiment=ch05_2_sampling_grid", *SMALL, *size)
     entropy = torch.tensor(metrics["entropy_bits"])
@@ -247,15 +242,17 @@ def test_variety_and_repetition_are_those_worked_by_hand() -> None:
     assert repetition(texts, 1) == 0
 
 
-def test_both_ways_to_determinism_give_one_text_and_sampling_several(vocabulary: None, tmp_path: Path) -> None:
+@pytest.mark.vocabulary
+def test_both_ways_to_determinism_give_one_text_and_sampling_several(tmp_path: Path) -> None:
     metrics = measured(tmp_path, "experiment=ch05_3_deterministic", *SMALL, "sampling.max_new_tokens=8")
     assert metrics["ways_equal"] is True
     assert metrics["distinct_texts_temperature_0"] == metrics["distinct_texts_top_k_1"] == 1
     assert metrics["distinct_texts_sampling"] > 1
 
 
+@pytest.mark.vocabulary
 def test_one_prompt_is_shown_as_it_is_written_and_several_together(
-    vocabulary: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shape = (*SMALL, "weights=random", "model.qkv_bias=false", "sampling.max_new_tokens=5")
     one = measured(tmp_path, "task=generate", *shape)
@@ -265,9 +262,10 @@ def test_one_prompt_is_shown_as_it_is_written_and_several_together(
     assert both["new_tokens"] == 10
 
 
+@pytest.mark.vocabulary
 @pytest.mark.parametrize("name", NEED_WEIGHTS)
 def test_missing_weights_are_listed_with_every_source_before_anything_slow(
-    vocabulary: None, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for key in ("SCRATCHLAB_CACHE", "SCRATCHLAB_MIRROR"):
         monkeypatch.setenv(key, str(tmp_path / "empty"))

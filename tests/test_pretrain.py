@@ -17,6 +17,8 @@ from scratchlab.run import fingerprint
 from scratchlab.tasks.pretrain import CHECKPOINT, WEIGHTS
 from scratchlab.text import encoding
 
+pytestmark = pytest.mark.vocabulary
+
 TEXT = " ".join(
     f"In year {year} the {animal} of {place} counted {year % 7} boats and went home by {way}."
     for year, (animal, place, way) in enumerate(
@@ -27,14 +29,6 @@ SHAPE = {"vocab_size": 50257, "context_length": 16, "emb_dim": 16, "n_heads": 2,
 START = "Every effort moves you"
 TOLERANCE = 3e-6
 """Losses near 11 in float32 are 1e-6 apart; ours come from a fused attention and a fused AdamW."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def vocabulary() -> None:
-    try:
-        encoding()
-    except FileNotFoundError as error:
-        pytest.skip(f"no GPT-2 vocabulary: {error}")
 
 
 @pytest.fixture
