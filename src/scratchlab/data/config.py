@@ -88,4 +88,5 @@ class CorpusConfig:
 
         if self.source is CorpusSource.verdict:
             return {"data": assets.VERDICT.sha256}
-        return {"data": assets.sha256(Path(self.path))} if Path(self.path).is_file() else {}
+        path = Path(self.path).expanduser()
+        return {"data": assets.sha256(path)} if path.is_file() else {}
