@@ -8,12 +8,38 @@ from collections.abc import Callable
 from typing import Any
 
 from scratchlab.run import Run
+from scratchlab.tasks.attention import Attention, attention
 from scratchlab.tasks.classify import Classify, classify
+from scratchlab.tasks.count import Count, count_parameters
+from scratchlab.tasks.deterministic import Deterministic, deterministic
+from scratchlab.tasks.dropout import Dropout, dropout
+from scratchlab.tasks.generate import Generate, generate
 from scratchlab.tasks.list import List, list_experiments
+from scratchlab.tasks.matmul import Matmul, matmul
+from scratchlab.tasks.network import Network, network
+from scratchlab.tasks.pretrain import Pretrain, pretrain
+from scratchlab.tasks.sample_counts import SampleCounts, sample_counts
+from scratchlab.tasks.sampling_grid import SamplingGrid, sampling_grid
+from scratchlab.tasks.score import Score, score
+from scratchlab.tasks.tokenize import Tokenize, tokenize
+from scratchlab.tasks.windows import Windows, windows
 
 TASKS: dict[type[Run], Callable[..., dict[str, Any]]] = {
+    Attention: attention,
     Classify: classify,
+    Count: count_parameters,
+    Deterministic: deterministic,
+    Dropout: dropout,
+    Generate: generate,
     List: list_experiments,
+    Matmul: matmul,
+    Network: network,
+    Pretrain: pretrain,
+    SampleCounts: sample_counts,
+    SamplingGrid: sampling_grid,
+    Score: score,
+    Tokenize: tokenize,
+    Windows: windows,
 }
 
 SCHEMAS: dict[str, type[Run]] = {schema.task: schema for schema in TASKS}
