@@ -9,11 +9,17 @@ from typing import Any
 
 from scratchlab.run import Run
 from scratchlab.tasks.classify import Classify, classify
+from scratchlab.tasks.coverage import Coverage, coverage
+from scratchlab.tasks.lint import Lint, lint
 from scratchlab.tasks.list import List, list_experiments
+from scratchlab.tasks.reproduce import Reproduce, reproduce
 
 TASKS: dict[type[Run], Callable[..., dict[str, Any]]] = {
     Classify: classify,
+    Coverage: coverage,
+    Lint: lint,
     List: list_experiments,
+    Reproduce: reproduce,
 }
 
 SCHEMAS: dict[str, type[Run]] = {schema.task: schema for schema in TASKS}
