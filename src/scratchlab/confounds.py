@@ -1,6 +1,6 @@
 """What differs between two arms besides what was meant to: the reason not to believe a difference."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from scratchlab.measured import Arm, Measured
@@ -74,16 +74,19 @@ def unexplained(variant: Arm, baseline: Arm) -> list[str]:
     return found
 
 
-def several_factors(variant: Arm, baseline: Arm, declared: Iterable[str] = ()) -> str:
-    """Words for arms that differ in more than one factor, those of `declared` keys not counted; empty if not."""
-    names = [
-        name
-        for name, keys in factors(variant, baseline).items()
-        if not all(any(key == d or key.startswith(f"{d}.") for d in declared) for key in keys)
-    ]
-    if len(names) + bool(list(declared)) < 2 or not names:
+def several_factors(variant: Arm, baseline: Arm, declared: Sequence[str] = ()) -> str:
+    """Words for arms that differ in more than one factor, those behind `declared` keys counted as one; else empty."""
+    groups = factors(variant, baseline)
+    extra = [name for name, keys in groups.items() if not all(_declared(key, declared) for key in keys)]
+    if not extra or len(extra) + (len(extra) < len(groups)) < 2:
         return ""
-    return f"more than one setting differs ({', '.join(names)}): the difference cannot be put down to one of them"
+    return f"more than one setting differs ({', '.join(extra)}): the difference cannot be put down to one of them"
+
+
+def _declared(key: str, declared: Sequence[str]) -> bool:
+    return any(
+        key == d or key.startswith(f"{d}.") or (d == "dropout" and key.startswith("model.drop_rate")) for d in declared
+    )
 
 
 def judge_card(run: Measured) -> str:

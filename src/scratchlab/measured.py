@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,14 +95,14 @@ class Measured:
 
     def items(self, split: str) -> Items | None:
         """The predictions over a split; None where the run has none."""
-        return _read_items(self.folder / PREDICTIONS, split)
+        path = self.folder / PREDICTIONS
+        return _read_items(path, split, path.stat().st_mtime_ns) if path.is_file() else None
 
 
-def _read_items(path: Path, split: str) -> Items | None:
+@lru_cache(maxsize=4096)
+def _read_items(path: Path, split: str, _written: int) -> Items | None:
     import numpy as np
 
-    if not path.is_file():
-        return None
     header, *lines = path.read_text(encoding="utf-8").splitlines()
     names = header.split(",")
     lines = [line for line in lines if line.startswith(f"{split},")]

@@ -9,6 +9,7 @@ from typing import Any
 
 from scratchlab.run import Run
 from scratchlab.tasks.classify import Classify, classify
+from scratchlab.tasks.compare import Compare, compare
 from scratchlab.tasks.coverage import Coverage, coverage
 from scratchlab.tasks.lint import Lint, lint
 from scratchlab.tasks.list import List, list_experiments
@@ -16,6 +17,7 @@ from scratchlab.tasks.reproduce import Reproduce, reproduce
 
 TASKS: dict[type[Run], Callable[..., dict[str, Any]]] = {
     Classify: classify,
+    Compare: compare,
     Coverage: coverage,
     Lint: lint,
     List: list_experiments,
