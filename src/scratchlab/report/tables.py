@@ -15,19 +15,28 @@ def cells(rows: Sequence[Mapping[str, Any]], metric: str) -> tuple[list[str], li
     """Column names and cells of a comparison, from the lines of table.json."""
     settings = list(dict.fromkeys(key for row in rows for key in row["changed"]))
     apart = len(settings) <= MOST_SETTINGS
-    shown = [
-        m
-        for m in dict.fromkeys((*COLUMNS, metric, "test_accuracy_without_copies"))
-        if any(m in r["metrics"] for r in rows)
+    others = (*COLUMNS, "test_accuracy_without_copies")
+    shown = [m for m in others if m != metric and any(m in row["metrics"] for row in rows)]
+    columns = [
+        "arm",
+        *([] if apart else ["changed"]),
+        "seeds",
+        _words(metric),
+        "difference",
+        "95% interval",
+        "p (Holm)",
     ]
-    columns = ["arm", *([] if apart else ["changed"]), "seeds", *(_words(m) for m in shown)]
-    columns += [f"difference in {_words(metric)}", "95% interval", "p (Holm)", "finding", "notes"]
+    columns += ["finding", *(_words(m) for m in shown), "notes"]
     table = []
     for row in rows:
         changed = ", ".join(f"{key}={value}" for key, value in row["changed"].items())
         line = [row["name"], *([] if apart else [changed]), ",".join(map(str, row["seeds"]))]
-        line += [mean_and_spread(row["metrics"].get(m), m) for m in shown]
-        table.append([*line, *_difference(row["delta"], metric), row["finding"], notes(row)])
+        line += [
+            mean_and_spread(row["metrics"].get(metric), metric),
+            *_difference(row["delta"], metric),
+            row["finding"],
+        ]
+        table.append([*line, *(mean_and_spread(row["metrics"].get(m), m) for m in shown), notes(row)])
     if apart and settings:
         columns[1:1] = settings
         baseline = [row for row in rows if not row["changed"]]

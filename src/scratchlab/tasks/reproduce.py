@@ -69,7 +69,7 @@ def chosen_claims(
     Raises:
         ValueError: nothing is selected.
     """
-    from scratchlab import claims
+    from scratchlab import evidence
     from scratchlab.exercises import numbers
 
     globs = [glob.strip() for glob in config.select.split(",")]
@@ -83,12 +83,7 @@ def chosen_claims(
             continue
         if chapters and not any(_of_chapter(name, exercises, chapter) for chapter in chapters):
             continue
-        if name in files:
-            stated += claims.of([files[name]])
-        else:
-            holder = next((run for run in runs[name] if run.claims), None)
-            entries = holder.claims if holder else ()
-            stated += [claims.Stated(name, claims.parse(entry, f"{name} (its record)")) for entry in entries]
+        stated += evidence.claims_about(name, files, runs)
     patterns = [glob.strip() for glob in config.claim.split(",")]
     stated = [s for s in stated if any(fnmatchcase(s.label, p) or fnmatchcase(s.claim.metric, p) for p in patterns)]
     if not stated:
