@@ -165,7 +165,7 @@ def read_runs(out: Path | str, select: str = "*", seeds: Sequence[int] = ()) -> 
     folders = {path.parent for name in (record.CONFIG, record.RESULT) for path in Path(out).glob(f"*/*/{name}")}
     chosen = sorted(f for f in folders if any(fnmatchcase(f.parent.name, glob) for glob in globs))
     runs = [read_run(folder) for folder in chosen]
-    return [run for run in runs if run.task not in REPORTING and (not seeds or run.seed in seeds)]
+    return [run for run in runs if (run.task or run.name) not in REPORTING and (not seeds or run.seed in seeds)]
 
 
 def by_name(runs: Iterable[Measured]) -> dict[str, list[Measured]]:

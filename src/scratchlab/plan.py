@@ -1,7 +1,6 @@
 """What a set of claims needs to be judged: experiments and seeds, there and missing; and how to make the missing."""
 
 import logging
-import os
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,8 +26,8 @@ class Missing:
         """What from outside it needs besides data sets; empty if nothing."""
         return ", ".join(need for need in self.experiment.needs if "weights" in need)
 
-    def command(self, out: str) -> list[str]:
-        return ["scratchlab", f"experiment={self.experiment.name}", f"seed={self.seed}", f"out={out}"]
+    def words(self, out: str) -> list[str]:
+        return [f"experiment={self.experiment.name}", f"seed={self.seed}", f"out={out}"]
 
 
 def missing(
@@ -64,12 +63,16 @@ def _prerequisites_first(names: list[str], experiments: Mapping[str, Experiment]
     return ordered
 
 
-def run(wanted: Sequence[Missing], out: str) -> None:
-    """Make runs one after the other, each in a process of its own; after one that fails the rest go on."""
-    for number, item in enumerate(wanted, start=1):
-        words = item.command(out)
-        log.info("run %d of %d: %s", number, len(wanted), " ".join(words))
-        process = subprocess.Popen([sys.executable, "-m", "scratchlab", *words[1:]], env=os.environ.copy())
+def run_all(commands: Sequence[Sequence[str]]) -> list[str]:
+    """Run the program with each list of words, one after the other, in processes of their own.
+
+    What is done already is not repeated, and after one that fails the rest go on; returns the commands that failed.
+    """
+    failed = []
+    for number, words in enumerate(commands, start=1):
+        command = " ".join(["scratchlab", *words])
+        log.info("run %d of %d: %s", number, len(commands), command)
+        process = subprocess.Popen([sys.executable, "-m", "scratchlab", *words])
         try:
             code = process.wait()
         except KeyboardInterrupt:
@@ -77,4 +80,6 @@ def run(wanted: Sequence[Missing], out: str) -> None:
             process.wait()
             raise
         if code:
-            log.warning("%s ended with exit code %d", " ".join(words), code)
+            log.warning("%s ended with exit code %d", command, code)
+            failed.append(command)
+    return failed

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from scratchlab import stats
 from scratchlab.confounds import factors, several_factors, unexplained
-from scratchlab.measured import Arm, Items
+from scratchlab.measured import Arm, Items, differing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -97,8 +97,10 @@ def rows(
     tested = [line["delta"] for line in table if line["delta"] and line["delta"]["p"] is not None]
     for delta, corrected in zip(tested, stats.holm([d["p"] for d in tested]) if tested else (), strict=True):
         delta["p_holm"] = corrected
-    for line in table:
+    keys = differing(ordered)
+    for line, arm in zip(table, ordered, strict=True):
         line["finding"] = _finding(line)
+        line["settings"] = {key: arm.config.get(key) for key in keys}
     return table
 
 

@@ -39,9 +39,8 @@ def cells(rows: Sequence[Mapping[str, Any]], metric: str) -> tuple[list[str], li
         table.append([*line, *(mean_and_spread(row["metrics"].get(m), m) for m in shown), notes(row)])
     if apart and settings:
         columns[1:1] = settings
-        baseline = [row for row in rows if not row["changed"]]
         for line, row in zip(table, rows, strict=True):
-            line[1:1] = [str(row["changed"].get(key, "(baseline's)" if baseline else "-")) for key in settings]
+            line[1:1] = [str(row["settings"].get(key, "-")) for key in settings]
     return columns, table
 
 
@@ -101,10 +100,10 @@ def show(title: str, rows: Sequence[Mapping[str, Any]], metric: str) -> None:
 
 def show_sweep(folders: Sequence[Path]) -> None:
     """Print how the runs of a sweep compare with its first arm, and where the records are."""
-    from scratchlab.measured import arms, read_run
+    from scratchlab.measured import REPORTING, arms, read_run
     from scratchlab.report import compare, terminal
 
-    found = arms(read_run(folder) for folder in folders)
+    found = arms(run for run in map(read_run, folders) if run.task not in REPORTING)
     if not found or not any(run.metrics for run in found[0].runs):
         return
     metric = compare.choose_metric(found, found[0], "")

@@ -47,7 +47,8 @@ def reproduce(config: Reproduce, record: "Record") -> dict[str, Any]:
     stated = chosen_claims(config, files, runs)
     lacking = plan.missing(stated, runs, files, seeds)
     if config.run_missing:
-        plan.run([item for item in lacking if config.with_weights or not item.obstacle], config.out)
+        wanted = [item for item in lacking if config.with_weights or not item.obstacle]
+        plan.run_all([item.words(config.out) for item in wanted])
         runs = by_name(read_runs(config.out, seeds=seeds))
     found = [(s, judge(s, runs, files)) for s in stated]
     rows = [row(s, judgement) for s, judgement in found]
