@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from scratchlab import record
+from scratchlab.experiments import LOADER
 from scratchlab.run import NOT_A_NUMBER_CHANGER
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 PREDICTIONS = "predictions.csv"
 REPORTING = ("ablate", "bundle", "compare", "coverage", "golden", "lint", "list", "report", "reproduce", "verify")
 """Tasks whose records are about other records."""
-
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C one is ten times faster, where it was built
 
 
 @dataclass(frozen=True)
@@ -123,7 +122,7 @@ def read_run(folder: Path) -> Measured:
     config: dict[str, Any] = {}
     if (folder / record.CONFIG).is_file():
         try:
-            loaded = yaml.load((folder / record.CONFIG).read_text(encoding="utf-8"), Loader=_LOADER)
+            loaded = yaml.load((folder / record.CONFIG).read_text(encoding="utf-8"), Loader=LOADER)
             config = record.dotted(loaded if isinstance(loaded, dict) else {}, keep=("claims",))
         except yaml.YAMLError:
             missing.append(f"{record.CONFIG} (no YAML)")
