@@ -255,3 +255,16 @@ INSTRUCTIONS = Asset(
     "7e09a9af353722ca15c18bc580f093f9c39d3178335a75177319cb1e1d163944",
     203_524,
 )
+ALPACA = Asset(
+    "alpaca_data.json",
+    "CC BY-NC 4.0 (Stanford Alpaca)",
+    (Web("https://raw.githubusercontent.com/tatsu-lab/stanford_alpaca/main/alpaca_data.json"),),
+)
+"""No hash was published; `data.instructions` checks the count and every entry."""
+ALPACA_9K = Asset(
+    "alpaca_random_9k.json",
+    "CC BY-NC 4.0 (Stanford Alpaca)",
+    (),
+    "dbb217523fb750e4c56013844e22f5f3363c8c8b01013df5b39e8cabec0e48b0",
+    4_058_731,
+)
