@@ -152,7 +152,7 @@ class Counts:
     """Of an entry, without end-of-text."""
     tokens_max: int
     targets: int
-    """Tokens to predict: all but an entry's first, and one end-of-text; as many as masking leaves and takes together."""
+    """Tokens to predict: all of an entry but its first, and one end-of-text; masked ones are counted too."""
     masked: int
     """Targets that are left out of the loss because they belong to the question."""
     cut: int

@@ -71,7 +71,9 @@ def same_outcome(found: list[Arm]) -> dict[int, int]:
     first: dict[str, int] = {}
     same: dict[int, int] = {}
     for index, arm in enumerate(found):
-        print_of = json.dumps([(r["seed"], record.read_history(f)) for r, f in zip(arm.results, arm.folders, strict=True)])
+        print_of = json.dumps(
+            [(r["seed"], record.read_history(f)) for r, f in zip(arm.results, arm.folders, strict=True)]
+        )
         if print_of in first:
             same[index] = first[print_of]
         else:

@@ -9,10 +9,14 @@ from typing import Any
 
 from scratchlab.run import Run
 from scratchlab.tasks.classify import Classify, classify
+from scratchlab.tasks.instruct import Instruct, instruct
+from scratchlab.tasks.judge import Judge, judge
 from scratchlab.tasks.list import List, list_experiments
 
 TASKS: dict[type[Run], Callable[..., dict[str, Any]]] = {
     Classify: classify,
+    Instruct: instruct,
+    Judge: judge,
     List: list_experiments,
 }
 
