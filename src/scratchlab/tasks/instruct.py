@@ -87,7 +87,7 @@ def instruct(config: Instruct, record: "Record") -> dict[str, Any]:
     record.hashes |= {f"{name}_split": data.fingerprint() for name, data in splits.items()}
     model, record.hashes["weights"] = build(config)
     machine.prepare(model)
-    counted = count(config, splits["train"])
+    counted = count(config, splits)
     trained = None if config.force else resume.take_over(record, model, (ANSWERS, SAMPLES, "loss.png"))
     if trained is None:
         trained = fit(config, record, model, splits, machine, sample_from=entries["val"][0])
@@ -113,19 +113,27 @@ def build(config: Instruct) -> tuple["GPT", str]:
     return model, weights_hash
 
 
-def count(config: Instruct, train: "Instructions") -> dict[str, Any]:
+def count(config: Instruct, splits: "dict[str, Instructions]") -> dict[str, Any]:
+    """What the training split gives to learn from.
+
+    Raises:
+        ValueError: nothing is left to learn, or to measure, in a split.
+    """
     from scratchlab.data import instructions
 
-    counts = instructions.count(train, mask=config.mask_instruction, max_length=config.train.max_length)
+    train, length = splits["train"], config.train.max_length
+    every = {name: instructions.count(s, mask=config.mask_instruction, max_length=length) for name, s in splits.items()}
+    for name, counts in every.items():
+        if counts.masked == counts.targets:
+            raise ValueError(
+                f"mask_instruction=true train.max_length={length}: cuts every answer of the {name} split away, so that "
+                f"no target is left; its longest entry has {counts.tokens_max} tokens"
+            )
+    counts = every["train"]
     if counts.cut:
         log.warning(
             "train.max_length=%d cuts %d of %d answers short; nothing at all is left of %d",
-            *(config.train.max_length, counts.cut, len(train), counts.lost),
-        )
-    if counts.masked == counts.targets:
-        raise ValueError(
-            f"mask_instruction=true train.max_length={config.train.max_length}: every answer is cut away, "
-            f"and nothing is left to learn; the longest entry has {counts.tokens_max} tokens"
+            *(length, counts.cut, len(train), counts.lost),
         )
     return {
         "train_entries": len(train),
