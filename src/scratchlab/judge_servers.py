@@ -173,7 +173,10 @@ class OpenAI:
         except (openai.APIConnectionError, openai.InternalServerError, openai.RateLimitError) as error:
             raise TemporaryFailure(_short(error.__cause__ or error)) from error
         except openai.APIStatusError as error:
-            raise RuntimeError(f"judge=openai: {self.config.url} refused the question: {_short(error)}") from error
+            raise RuntimeError(
+                f"judge=openai: {self.config.url} refused the question with status "
+                f"{error.status_code}: {' '.join(error.response.text.split())[:200]}"
+            ) from error
         except (openai.APIError, ValueError, TypeError, AttributeError, IndexError) as error:
             # the client takes whatever comes with status 200 for a reply
             raise TemporaryFailure(f"the reply is no chat completion: {_short(error)}") from error

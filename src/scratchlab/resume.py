@@ -2,7 +2,6 @@
 
 import json
 import logging
-from pathlib import Path
 from typing import Any
 
 from scratchlab import environment
@@ -49,15 +48,3 @@ def take_over(record: Record, model: GPT, files: tuple[str, ...]) -> dict[str, A
 
 def _made_with(record: Record) -> dict[str, Any]:
     return {"hashes": record.hashes, "versions": environment.versions(), "device": record.device}
-
-
-def model_file(folder: Path) -> Path:
-    """The trained weights of a run.
-
-    Raises:
-        FileNotFoundError: the run kept none.
-    """
-    path = folder / MODEL
-    if not path.is_file():
-        raise FileNotFoundError(f"run={folder}: has no {MODEL}; possible: a run that ended with save=true")
-    return path

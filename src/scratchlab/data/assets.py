@@ -268,3 +268,32 @@ ALPACA_9K = Asset(
     "dbb217523fb750e4c56013844e22f5f3363c8c8b01013df5b39e8cabec0e48b0",
     4_058_731,
 )
+_JUDGED = {
+    "examples": ("eval-example-data.json", "90e9ceb4f1184f6b307fd76d0dd1e8b15bd3da200b1fc69ee897107394a775e0"),
+    "gpt4_model_1": (
+        "scores/gpt4-model-1-response.json",
+        "705f24bf17878d5e29c5cb2daeae00a64a1688756192478f91f41bf1eff85689",
+    ),
+    "gpt4_model_2": (
+        "scores/gpt4-model-2-response.json",
+        "2b10d2abdf1f71f4f8057c012be2bf6c777823adbadb597f4d1699e06129db5a",
+    ),
+    "llama3_model_1": (
+        "scores/llama3-8b-model-1-response.json",
+        "a6005211110bf3d9e30dbdb17638a1918004bc490c85b0b3520798a31d7fa5a4",
+    ),
+    "llama3_model_2": (
+        "scores/llama3-8b-model-2-response.json",
+        "18e501530c56085aca3e6c2d7da39edc03fd85fe205f17a65ab1a400c6d61125",
+    ),
+}
+JUDGED = {
+    key: Asset(
+        f"judge_scores/{path.removeprefix('scores/')}",
+        "Apache-2.0 (LLMs-from-scratch)",
+        (Web(f"{_BOOK}/ch07/03_model-evaluation/{path}"),),
+        sha,
+    )
+    for key, (path, sha) in _JUDGED.items()
+}
+"""The author's 100 example entries with two responses each, and what two judges said of them."""
