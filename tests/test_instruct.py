@@ -10,7 +10,7 @@ import torch
 from test_prompts import template
 from torch import nn
 
-from scratchlab import compose, record, resume, responses
+from scratchlab import compose, record, responses
 from scratchlab.data import assets, instructions
 from scratchlab.prompts import render
 from scratchlab.tasks.instruct import Instruct, build, instruct
@@ -280,7 +280,7 @@ def test_a_run_killed_while_answering_keeps_model_and_answers(monkeypatch: pytes
     assert (folder / "responses.json").read_text(encoding="utf-8") == answered
     timing = ("train_seconds", "tokens_per_second", "answer_seconds", "peak_memory_bytes")
     assert {k: v for k, v in metrics.items() if k not in timing} == {k: v for k, v in whole.items() if k not in timing}
-    assert len(record.read_history(folder)) == 8 + 2 and (folder / resume.MODEL).is_file()
+    assert len(record.read_history(folder)) == 8 + 2 and (folder / record.MODEL).is_file()
 
 
 def test_a_broken_last_line_of_answers_is_written_again(tmp_path: Path) -> None:

@@ -365,8 +365,9 @@ def test_calibration_compares_with_the_published_scores(server: JudgeServer) -> 
     gpt4 = json.loads(published["gpt4_model_1"].read_text())
     examples = json.loads(published["examples"].read_text())
     # a judge that says what GPT-4 said of model 1, but for two points, and the same each time
+    asking = template_config()
     scores = {
-        judge.question(template_config(), entry, entry["model 1 response"]): min(score + 2, 100)
+        judge.question(asking, entry, entry["model 1 response"]): min(score + 2, 100)
         for entry, score in zip(examples, gpt4, strict=True)
     }
     server.reply = lambda question, times: str(scores.get(question, 40))

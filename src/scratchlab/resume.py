@@ -7,12 +7,12 @@ from typing import Any
 from scratchlab import environment
 from scratchlab.model.gpt import GPT
 from scratchlab.model.state_files import load_checkpoint, save_state
-from scratchlab.record import PREVIOUS, Record, read_history, read_result, write_atomically
+from scratchlab.record import MODEL, PREVIOUS, Record, read_history, read_result, write_atomically
 
 log = logging.getLogger(__name__)
 
-MODEL, TRAINED = "checkpoint/model.safetensors", "checkpoint/trained.json"
-"""The weights after training; and, written after them, what training measured and on what."""
+TRAINED = "checkpoint/trained.json"
+"""What training measured and on what; written after the weights."""
 
 
 def save(record: Record, model: GPT, metrics: dict[str, Any]) -> None:

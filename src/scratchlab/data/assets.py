@@ -297,3 +297,11 @@ JUDGED = {
     for key, (path, sha) in _JUDGED.items()
 }
 """The author's 100 example entries with two responses each, and what two judges said of them."""
+ANSWERED = Asset(
+    "instruction-data-with-response.json",
+    "Apache-2.0 (LLMs-from-scratch)",
+    (Web(f"{_BOOK}/ch07/01_main-chapter-code/instruction-data-with-response.json"),),
+    "aced320504c77c98d957316eb9f3460945256226c36b5e9752bf7d49585eb943",
+    29_279,
+)
+"""The author's 110 test entries with his model's responses."""

@@ -28,14 +28,14 @@ def check(run: str) -> Path:
     Raises:
         FileNotFoundError: no such folder, or none with a trained model.
     """
-    from scratchlab.record import CONFIG
+    from scratchlab.record import CONFIG, MODEL
 
     folder = Path(run).expanduser()
     if not (folder / CONFIG).is_file():
         raise FileNotFoundError(
             f"run={run}: no run's folder; possible: OUT/NAME/FINGERPRINT, as a run prints at its end"
         )
-    path = folder / "checkpoint" / "model.safetensors"
+    path = folder / MODEL
     if not path.is_file():
         raise FileNotFoundError(
             f"run={run}: keeps no trained model; possible: a run made with save=true (do it again with force=true)"

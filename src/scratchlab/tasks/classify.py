@@ -177,8 +177,9 @@ def fit(
     write_curves(record)
     if config.save:
         from scratchlab.model.state_files import save_state
+        from scratchlab.record import MODEL
 
-        save_state(model, record.folder / "checkpoint" / "model.safetensors")
+        save_state(model, record.folder / MODEL)
     return (
         {f"{name}_accuracy": found.accuracy for name, found in predictions.items()}
         | {f"{name}_loss": found.loss for name, found in predictions.items()}
