@@ -12,6 +12,7 @@ import random
 import statistics
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from llms_from_scratch.ch05 import generate as book_generate
@@ -22,6 +23,12 @@ from scratchlab.model.config import SIZES, GPTConfig
 from scratchlab.model.gpt import GPT
 
 Texts = list[list[int]]
+
+
+class Spent(NamedTuple):
+    wall: float
+    processor: float
+    """Summed over threads, waiting for each other included; on one thread it stands on a busy machine too."""
 
 
 def main() -> None:
@@ -48,40 +55,42 @@ def main() -> None:
         warm_up(
             theirs if warm_up is transformers_generate else model, prompts, sampling.SamplingConfig(max_new_tokens=2)
         )
-    seconds: dict[str, list[float]] = {"scratchlab": [], "transformers": [], "book": []}
+    seconds: dict[str, list[Spent]] = {"scratchlab": [], "transformers": [], "book": []}
     book_texts: dict[int, list[int]] = {}
-    book_total = 0.0
     for repeat in range(options.repeats):
         ours = timed(seconds["scratchlab"], lambda: sampling.generate(model, prompts, config))
         hf = timed(seconds["transformers"], lambda: transformers_generate(theirs, prompts, config))
         share = list(range(repeat, len(prompts), options.repeats))
-        spent: list[float] = []
-        texts = timed(spent, lambda share=share: [book(model, prompts[i], options.new) for i in share])
+        part: list[Spent] = []
+        texts = timed(part, lambda share=share: [book(model, prompts[i], options.new) for i in share])
         book_texts |= dict(zip(share, texts, strict=True))
-        book_total += spent[0]
-        seconds["book"].append(spent[0] * sum(reads) / sum(reads[i] for i in share))
-        print(f"repetition {repeat + 1}: " + "  ".join(f"{name} {times[-1]:.2f} s" for name, times in seconds.items()))
+        scale = sum(reads) / sum(reads[i] for i in share)
+        seconds["book"].append(Spent(part[0].wall * scale, part[0].processor * scale))
+        last = "  ".join(f"{name} {times[-1].wall:.2f}" for name, times in seconds.items())
+        print(f"repetition {repeat + 1}: {last} seconds", flush=True)
 
     print(
-        f"\n{options.model}, {len(prompts)} prompts of {min(lengths)} to {max(lengths)} tokens, {options.new} new tokens "
-        f"each, float32, {torch.get_num_threads()} threads, torch {torch.__version__}"
+        f"\n{options.model}, {len(prompts)} prompts of {min(lengths)} to {max(lengths)} tokens, "
+        f"{options.new} new tokens each, float32, {torch.get_num_threads()} threads, torch {torch.__version__}"
     )
-    base = statistics.median(seconds["scratchlab"])
-    for name, times in seconds.items():
-        middle = statistics.median(times)
-        print(
-            f"{name:13s} median {middle:7.2f} s  ({min(times):.2f} to {max(times):.2f})  "
-            f"{len(prompts) * options.new / middle:7.1f} tokens/s  {middle / base:6.2f} x scratchlab's time"
-        )
-    print(f"the book's loop over all prompts, summed: {book_total:.2f} s, {book_total / base:.1f} x scratchlab's time")
-    print(f"texts equal to the book's: {sum(ours[i] == text for i, text in book_texts.items())} of {len(prompts)}")
+    for clock in Spent._fields:
+        print(f"\n{clock} seconds")
+        base = statistics.median(getattr(spent, clock) for spent in seconds["scratchlab"])
+        for name, times in seconds.items():
+            values = [getattr(spent, clock) for spent in times]
+            middle = statistics.median(values)
+            print(
+                f"  {name:13s} median {middle:7.2f}  ({min(values):.2f} to {max(values):.2f})  "
+                f"{len(prompts) * options.new / middle:7.1f} tokens/s  {middle / base:6.2f} times scratchlab's"
+            )
+    print(f"\ntexts equal to the book's: {sum(ours[i] == text for i, text in book_texts.items())} of {len(prompts)}")
     print(f"texts equal to transformers': {sum(a == b for a, b in zip(ours, hf, strict=True))} of {len(prompts)}")
 
 
-def timed(seconds: list[float], work: Callable[[], Texts]) -> Texts:
-    start = time.perf_counter()
+def timed(seconds: list[Spent], work: Callable[[], Texts]) -> Texts:
+    wall, processor = time.perf_counter(), time.process_time()
     result = work()
-    seconds.append(time.perf_counter() - start)
+    seconds.append(Spent(time.perf_counter() - wall, time.process_time() - processor))
     return result
 
 

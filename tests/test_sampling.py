@@ -30,7 +30,7 @@ def one_thread_and_nan_in_fresh_memory() -> Iterator[None]:
 
 
 def tiny(seed: int = 0, *, gpt2_init: bool = True, **shape: int | bool) -> GPT:
-    """A small model with normal weights as GPT-2's (wider where it is tiny, so that old tokens count), or the book's."""
+    """A small model with the book's weights, or GPT-2's (wider where it is tiny, so that old tokens count)."""
     torch.manual_seed(seed)
     defaults = dict(emb_dim=32, n_heads=4, n_layers=2, vocab_size=61, context_length=24, qkv_bias=True)
     model = GPT(GPTConfig(**(defaults | shape))).eval()  # type: ignore[arg-type]

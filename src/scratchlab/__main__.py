@@ -50,7 +50,9 @@ class SweepTable(Callback):
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         if isinstance(job_return._return_value, dict) and "folder" in job_return._return_value:
-            self.folders.append(Path(job_return._return_value["folder"]))
+            folder = Path(job_return._return_value["folder"])
+            if folder not in self.folders:  # two jobs are one run where an override has no effect
+                self.folders.append(folder)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         from scratchlab.report import tables

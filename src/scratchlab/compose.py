@@ -1,5 +1,6 @@
 """From command line to typed run: the only module, with the entry point, that knows Hydra."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ from scratchlab.tasks import SCHEMAS
 CONF = experiments.resource("conf")
 
 
+@cache
 def register() -> None:
-    """Tell Hydra the type of every task's configuration and every experiment file.
+    """Tell Hydra the type of every task's configuration and every experiment file, once a process.
 
     The type stands first in each task's list, so that whatever is composed after it is checked against it.
     """
@@ -41,7 +43,7 @@ def typed(composed: DictConfig, task: str) -> Run:
         ValueError: values that do not go together.
     """
     values = OmegaConf.to_container(
-        OmegaConf.masked_copy(composed, [k for k in composed if k != "hydra"]), resolve=True
+        OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"]), resolve=True
     )
     config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(SCHEMAS[task]), values))
     assert isinstance(config, Run)

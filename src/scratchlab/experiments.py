@@ -13,6 +13,8 @@ from typing import Any
 import yaml
 
 PACKAGE = Path(__file__).parent
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""YAML's C loader, ten times faster, where it was built."""
 
 
 def resource(name: str) -> Path:
@@ -142,7 +144,7 @@ def read_all() -> dict[str, Experiment]:
     for folder in (resource("experiments"), Path.cwd() / "experiments"):
         for path in sorted(folder.glob("*.yaml")) if folder.is_dir() else ():
             try:
-                content = yaml.safe_load(path.read_text(encoding="utf-8"))
+                content = yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)
             except yaml.YAMLError as error:
                 raise ValueError(f"{path} is no YAML: {error}") from None
             if not isinstance(content, dict):

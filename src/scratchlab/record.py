@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from scratchlab import environment
+from scratchlab.experiments import LOADER
 from scratchlab.run import Run, fingerprint, plain
 from scratchlab.tracking import Tracker
 
@@ -283,16 +284,13 @@ def read(out: Path | str, select: str = "*") -> "pd.DataFrame":
         result = read_result(folder)
         if result is None:
             continue
-        config = yaml.load((folder / CONFIG).read_text(encoding="utf-8"), Loader=_LOADER)
+        config = yaml.load((folder / CONFIG).read_text(encoding="utf-8"), Loader=LOADER)
         rows.append(
             {"folder": str(folder)}
             | dotted(result, keep=("claims", "changes", "no_effect"))
             | dotted({"config": config}, keep=("config.claims",))
         )
     return pd.DataFrame(rows)
-
-
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C one is ten times faster, where it was built
 
 
 def dotted(value: dict[str, Any], keep: tuple[str, ...] = (), prefix: str = "") -> dict[str, Any]:

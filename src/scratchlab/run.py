@@ -163,13 +163,21 @@ def plain(value: Any) -> Any:
 
 
 def matters(config: Run) -> dict[str, Any]:
-    """The flat configuration, less what cannot change a number in this run."""
-    left_out = (*NOT_A_NUMBER_CHANGER, *config.idle())
-    return {
+    """The flat configuration, less what cannot change a number; what has no effect in this run is at its default."""
+    flat = {
         key: value
         for key, value in flatten(config).items()
-        if not any(key == out or key.startswith(f"{out}.") for out in left_out)
+        if not any(key == out or key.startswith(f"{out}.") for out in NOT_A_NUMBER_CHANGER)
     }
+    return flat | {key: _default(config, key) for key in config.idle()}
+
+
+def _default(config: Any, key: str) -> Any:
+    *parents, last = key.split(".")
+    for parent in parents:
+        config = getattr(config, parent)
+    (field_,) = (part for part in fields(config) if part.name == last)
+    return plain(field_.default)
 
 
 def fingerprint(config: Run) -> str:

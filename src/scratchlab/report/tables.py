@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from scratchlab import record
+from scratchlab.experiments import LOADER
 from scratchlab.run import NOT_A_NUMBER_CHANGER
 
 
@@ -41,7 +42,7 @@ def arms(folders: Iterable[Path]) -> list[Arm]:
         result = record.read_result(folder)
         if result is None or result["status"] != "done":
             continue
-        config = _acting(yaml.safe_load((folder / record.CONFIG).read_text(encoding="utf-8")))
+        config = _acting(yaml.load((folder / record.CONFIG).read_text(encoding="utf-8"), Loader=LOADER))
         key = json.dumps([result["name"], config], sort_keys=True)
         groups.setdefault(key, []).append((config, result, folder))
     found = []

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from scratchlab.data.config import MessagesConfig, MessageSource
-from scratchlab.model.config import GPTConfig, Position, Trainable, TuneConfig, WeightsConfig, WeightSource
+from scratchlab.model.config import GPTConfig, Position, Trainable, TuneConfig, WeightsConfig
 from scratchlab.run import Run
 from scratchlab.train_config import TrainConfig
 
@@ -102,16 +102,10 @@ def build(config: Classify) -> tuple["GPT", str]:
     """The model of a run, its new head in place and its trainable parameters chosen; and the hash of its weights."""
     import torch
 
-    from scratchlab.model import tune
-    from scratchlab.model.gpt import GPT
+    from scratchlab.model import tune, weights
 
     torch.manual_seed(config.seed)
-    model = GPT(config.model)
-    weights_hash = "random"
-    if config.weights.source is not WeightSource.random:
-        from scratchlab.model import weights
-
-        weights_hash = weights.load(model, config.weights)
+    model, weights_hash = weights.build(config.model, config.weights)
     torch.manual_seed(config.seed)  # the head is drawn from a fresh start, LoRA's matrices follow on
     tune.add_class_head(model, CLASSES)
     tune.choose_trainable(model, config.tune, new_head=True)

@@ -1,0 +1,39 @@
+# Every target makes what it needs; nothing has to be installed by hand but Python 3.11 or newer.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# an environment variable and not -c, so that the versions of build tools are held too
+export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+
+.PHONY: quickstart test lint slow clean
+
+quickstart: $(VENV)/installed
+	$(BIN)/scratchlab experiment=quickstart
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# proofs that take minutes
+slow: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -m "slow and not network and not cuda" --timeout 3600
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet -e .
+	touch $@
+
+# the author's package, which parity tests compare with, asks for notebooks and more that its modules do not need
+$(VENV)/installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet -e ".[dev]"
+	$(BIN)/python -m pip install --quiet --no-deps llms-from-scratch
+	touch $(VENV)/installed $@
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,52 @@
+"""What tests share: real files where they can be had, and runs small enough for seconds."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scratchlab.data import assets
+
+TINY = ["weights=random", "model=gpt2_tiny", "tracking=none", "compute.threads=1"]
+"""Overrides that bring a fine-tuning experiment down to seconds."""
+
+GENERATED = ["data=messages", "data.size=200", "model.context_length=64", "train.epochs=1"]
+
+
+def real(asset: assets.Asset) -> Path:
+    """The file of an asset that lies at hand; skips the test where it does not."""
+    try:
+        return assets.fetch(asset, local_only=True)
+    except FileNotFoundError:
+        pytest.skip(f"{asset.name} is neither in the cache nor in a folder named by SCRATCHLAB_MIRROR")
+
+
+@pytest.fixture
+def spam_file() -> Path:
+    return real(assets.SMS_SPAM)
+
+
+@pytest.fixture(autouse=True)
+def vocabulary(request: pytest.FixtureRequest) -> None:
+    """Skip tests marked `vocabulary` where no form of the GPT-2 vocabulary can be had."""
+    if request.node.get_closest_marker("vocabulary"):
+        from scratchlab.text import encoding
+
+        try:
+            encoding()
+        except FileNotFoundError as error:
+            pytest.skip(str(error).splitlines()[0])
+
+
+def command(*words: str, cwd: Path, timeout: float = 240, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run `scratchlab` in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "scratchlab", *words],
+        cwd=cwd,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )

@@ -1,0 +1,55 @@
+"""Every experiment file: its name, its claims, and that it composes."""
+
+import pytest
+from conftest import command
+
+from scratchlab import compose, experiments
+from scratchlab.run import ClaimKind
+from scratchlab.tasks import SCHEMAS
+
+EXPERIMENTS = experiments.read_all()
+CHAPTER_6 = """ch06_main ch06_row01_baseline ch06_3_first_token ch06_row03_last_layer ch06_row04_last_two_blocks
+ch06_2_whole_model ch06_row06_medium ch06_row07_large ch06_row08_xl ch06_row09_xl_whole
+ch06_row10_random ch06_row11_lora ch06_row12_xl_lora ch06_1_pad_to_context ch06_row14_no_padding
+ch06_row15_accumulate ch06_row16_last_real ch06_row17_no_causal_mask ch06_row18_ignore_index
+ch06_row19_mean quickstart""".split()
+
+
+def test_chapter_6_has_the_run_and_all_nineteen_rows() -> None:
+    assert set(CHAPTER_6) <= set(EXPERIMENTS)
+
+
+@pytest.mark.parametrize("name", list(EXPERIMENTS))
+def test_an_experiment_composes_into_its_task_and_is_short(name: str) -> None:
+    experiment = EXPERIMENTS[name]
+    config = compose.compose([f"experiment={name}"])
+    assert type(config) is SCHEMAS[experiment.task] and config.name == name
+    assert 3 <= len(experiment.path.read_text().splitlines()) <= 15
+    assert experiment.summary, "the first line says what to look for"
+    for claim in config.claims:
+        assert claim.source
+        if claim.kind is ClaimKind.score:
+            assert 0 <= claim.value <= 1 and claim.n > 0
+        if claim.versus:
+            assert claim.versus in EXPERIMENTS
+
+
+def test_no_experiment_on_generated_messages_makes_a_claim() -> None:
+    for experiment in EXPERIMENTS.values():
+        if experiment.defaults.get("data") == "messages":
+            assert not experiment.claims
+
+
+def test_the_list_shows_exercise_changes_claims_and_needs(tmp_path: object) -> None:
+    done = command("task=list", "select=ch06_*", cwd=tmp_path, COLUMNS="220")  # type: ignore[arg-type]
+    assert done.returncode == 0, done.stderr
+    for part in (
+        "ch06_1_pad_to_context",
+        "data.pad_to=context",
+        "0.7833",
+        "GPT-2 weights (small)",
+        "SMSSpamCollection",
+    ):
+        assert part in done.stdout, part
+    nothing = command("task=list", "select=ch06_row1_baseline", cwd=tmp_path)  # type: ignore[arg-type]
+    assert nothing.returncode == 1 and "nearest: ch06_row01_baseline" in nothing.stderr
