@@ -5,22 +5,21 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import real
+from test_prompts import template
 from torch.nn import functional as F
 
-from scratchlab.data import instructions
+from scratchlab.data import assets, instructions
 from scratchlab.data.instructions import Item, collate
 from scratchlab.data.instructions_config import InstructionsConfig, InstructionSource
-from test_prompts import template
 
 EOT, IGNORE = 50256, -100
 
 
 @pytest.fixture(scope="module")
 def entries() -> dict[str, list[instructions.Entry]]:
-    try:
-        return instructions.load(InstructionsConfig())
-    except FileNotFoundError as error:
-        pytest.skip(f"no instruction-data.json: {error}")
+    real(assets.INSTRUCTIONS)
+    return instructions.load(InstructionsConfig())
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,20 @@ import scratchlab
 SOURCE = Path(scratchlab.__file__).parent
 LAYERS = [
     {"__init__", "run", "environment", "experiments", "progress"},
-    {"text", "train_config", "sampling_config", "prompts", "data", "model", "tracking", "record", "stats"},
-    {"train", "sampling", "evaluate", "judge", "report", "verdicts"},
+    {
+        "text",
+        "train_config",
+        "sampling_config",
+        "judge_config",
+        "prompts",
+        "overlap",
+        "data",
+        "model",
+        "tracking",
+        "record",
+        "stats",
+    },
+    {"train", "sampling", "evaluate", "judge", "judge_servers", "responses", "resume", "report", "verdicts"},
     {"tasks"},
     {"compose", "mistakes"},
     {"__main__"},

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import yaml
+from conftest import real
 
 from scratchlab import experiments
 from scratchlab.data import assets, instructions
@@ -36,10 +37,7 @@ def encode() -> Callable[[str], list[int]]:
 
 @pytest.fixture(scope="module")
 def real_entries() -> list[dict[str, str]]:
-    try:
-        return instructions.read(assets.fetch(assets.INSTRUCTIONS))
-    except FileNotFoundError as error:
-        pytest.skip(f"no instruction-data.json: {error}")
+    return instructions.read(real(assets.INSTRUCTIONS))
 
 
 def test_the_book_s_templates_render_as_printed_in_chapter_7_and_exercise_7_1() -> None:

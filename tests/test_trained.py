@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import real
 from test_prompts import template
 
 from scratchlab import compose, record, sampling
@@ -40,10 +41,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def instructed(here: Path) -> str:
-    try:
-        assets.fetch(assets.INSTRUCTIONS)
-    except FileNotFoundError as error:
-        pytest.skip(f"no instruction-data.json: {error}")
+    real(assets.INSTRUCTIONS)
     # LoRA with a rate at which its B matrices move away from zero
     lora = ["experiment=ch07_4_lora", "tune.lora_rank=4", "train.lr=5e-3", "prompt=phi3"]
     return run(*lora, *SMALL, f"out={here}")["folder"]
@@ -164,11 +162,10 @@ def test_a_folder_that_is_no_trained_run_is_named(task: str, tmp_path: Path) -> 
         compose.compose([f"task={task}", f"run={tmp_path}"])
 
 
+@pytest.mark.vocabulary
 def test_a_preview_shows_text_ids_lengths_and_what_each_template_costs(capsys: pytest.CaptureFixture[str]) -> None:
-    try:
-        metrics = run("task=preview", "entries=1", "first=43")["metrics"]
-    except FileNotFoundError as error:
-        pytest.skip(f"no instruction-data.json or vocabulary: {error}")
+    real(assets.INSTRUCTIONS)
+    metrics = run("task=preview", "entries=1", "first=43")["metrics"]
     shown = " ".join(capsys.readouterr().out.split())
     assert "Zebra, Elephant, Crocodile" in shown and "### Response:" in shown and "198 198 21017" in shown
     assert "the loss starts after 47 of 62 tokens" in shown
