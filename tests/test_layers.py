@@ -10,9 +10,9 @@ import scratchlab
 SOURCE = Path(scratchlab.__file__).parent
 LAYERS = [
     {"__init__", "run", "environment", "experiments", "progress", "claims", "exercises", "ablation"},
-    {"text", "train_config", "sampling_config", "prompts", "data", "model", "tracking", "record", "stats"}
-    | {"measured", "confounds"},
-    {"train", "sampling", "evaluate", "judge", "report", "verdicts"}
+    {"text", "train_config", "sampling_config", "judge_config", "prompts", "overlap", "data", "model"}
+    | {"tracking", "record", "stats", "measured", "confounds"},
+    {"train", "sampling", "evaluate", "judge", "judge_servers", "responses", "resume", "report", "verdicts"}
     | {"evidence", "lint", "plan", "bundle", "goldens"},
     {"tasks"},
     {"compose", "mistakes"},

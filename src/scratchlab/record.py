@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 
 RESULT, CONFIG, HISTORY, LOG = "result.json", "config.yaml", "history.jsonl", "log.txt"
 PREVIOUS = "previous"
+MODEL = "checkpoint/model.safetensors"
+"""The trained weights, where a run keeps them."""
 
 
 class Interrupted(KeyboardInterrupt):

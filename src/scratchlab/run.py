@@ -151,7 +151,10 @@ class Run:
         return {}
 
 
-NOT_A_NUMBER_CHANGER = ("name", "exercise", "out", "force", "tracking", "claims", "compute.threads")
+NOT_A_NUMBER_CHANGER = (
+    *("name", "exercise", "out", "force", "tracking", "claims", "compute.threads", "save"),
+    *(f"judge.{key}" for key in ("timeout", "load_timeout", "retries", "wait", "concurrency")),
+)
 """Keys that the fingerprint leaves out: they cannot change what a run measures."""
 
 

@@ -42,6 +42,8 @@ class Classify(Run):
     tune: TuneConfig
     train: ClassifyTraining
     position: Position = Position.last
+    save: bool = False
+    """Keep the trained model, for task=export and task=chat."""
 
     def __post_init__(self) -> None:
         pad_to, context = self.data.pad_to, self.model.context_length
@@ -170,6 +172,11 @@ def fit(
         predictions = {name: evaluate.predict(loaders[name], logits_of) for name in spam.SPLITS}
     write_predictions(record, predictions)
     write_curves(record)
+    if config.save:
+        from scratchlab.model.state_files import save_state
+        from scratchlab.record import MODEL
+
+        save_state(model, record.folder / MODEL)
     return (
         {f"{name}_accuracy": found.accuracy for name, found in predictions.items()}
         | {f"{name}_loss": found.loss for name, found in predictions.items()}
