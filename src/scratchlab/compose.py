@@ -10,6 +10,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue
 
 from scratchlab import experiments
 from scratchlab.run import Run
@@ -60,10 +61,13 @@ def compose(overrides: list[str]) -> Run:
     return typed(composed, composed.hydra.runtime.choices.task)
 
 
-def reference(choices: dict[str, Any]) -> Run:
-    """The same experiment (or task) as published: without any override."""
+def reference(choices: dict[str, Any]) -> Run | None:
+    """The same experiment (or task) as published: without any override; None if it says nothing without one."""
     chosen = "experiment" if choices.get("experiment") else "task"
-    return compose([f"{chosen}={choices[chosen]}"])
+    try:
+        return compose([f"{chosen}={choices[chosen]}"])
+    except MissingMandatoryValue:
+        return None
 
 
 def current_choices() -> dict[str, Any]:

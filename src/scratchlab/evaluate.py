@@ -1,6 +1,6 @@
 """Loss and accuracy over a loader, in the book's order of random draws."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -26,7 +26,7 @@ def evaluating(model: nn.Module) -> Iterator[None]:
         model.train(before)
 
 
-def mean_loss(loader: "DataLoader[Any]", loss_of: Callable[[Any], Tensor], batches: int | None = None) -> float:
+def mean_loss(loader: Iterable[Any], loss_of: Callable[[Any], Tensor], batches: int | None = None) -> float:
     """Mean of the batch losses over the first `batches` (all: None); NaN for an empty loader, as in the book.
 
     A pass over a shuffled loader draws from the global generator, whether or not it is cut short.

@@ -255,3 +255,53 @@ INSTRUCTIONS = Asset(
     "7e09a9af353722ca15c18bc580f093f9c39d3178335a75177319cb1e1d163944",
     203_524,
 )
+ALPACA = Asset(
+    "alpaca_data.json",
+    "CC BY-NC 4.0 (Stanford Alpaca)",
+    (Web("https://raw.githubusercontent.com/tatsu-lab/stanford_alpaca/main/alpaca_data.json"),),
+)
+"""No hash was published; `data.instructions` checks the count and every entry."""
+ALPACA_9K = Asset(
+    "alpaca_random_9k.json",
+    "CC BY-NC 4.0 (Stanford Alpaca)",
+    (),
+    "dbb217523fb750e4c56013844e22f5f3363c8c8b01013df5b39e8cabec0e48b0",
+    4_058_731,
+)
+_JUDGED = {
+    "examples": ("eval-example-data.json", "90e9ceb4f1184f6b307fd76d0dd1e8b15bd3da200b1fc69ee897107394a775e0"),
+    "gpt4_model_1": (
+        "scores/gpt4-model-1-response.json",
+        "705f24bf17878d5e29c5cb2daeae00a64a1688756192478f91f41bf1eff85689",
+    ),
+    "gpt4_model_2": (
+        "scores/gpt4-model-2-response.json",
+        "2b10d2abdf1f71f4f8057c012be2bf6c777823adbadb597f4d1699e06129db5a",
+    ),
+    "llama3_model_1": (
+        "scores/llama3-8b-model-1-response.json",
+        "a6005211110bf3d9e30dbdb17638a1918004bc490c85b0b3520798a31d7fa5a4",
+    ),
+    "llama3_model_2": (
+        "scores/llama3-8b-model-2-response.json",
+        "18e501530c56085aca3e6c2d7da39edc03fd85fe205f17a65ab1a400c6d61125",
+    ),
+}
+JUDGED = {
+    key: Asset(
+        f"judge_scores/{path.removeprefix('scores/')}",
+        "Apache-2.0 (LLMs-from-scratch)",
+        (Web(f"{_BOOK}/ch07/03_model-evaluation/{path}"),),
+        sha,
+    )
+    for key, (path, sha) in _JUDGED.items()
+}
+"""The author's 100 example entries with two responses each, and what two judges said of them."""
+ANSWERED = Asset(
+    "instruction-data-with-response.json",
+    "Apache-2.0 (LLMs-from-scratch)",
+    (Web(f"{_BOOK}/ch07/01_main-chapter-code/instruction-data-with-response.json"),),
+    "aced320504c77c98d957316eb9f3460945256226c36b5e9752bf7d49585eb943",
+    29_279,
+)
+"""The author's 110 test entries with his model's responses."""

@@ -31,6 +31,8 @@ class MessagesConfig:
     split: Split = Split.script
     split_seed: int = 123
     """Seeds the balancing sample and the shuffles (and, for generated messages, the generator); not the run."""
+    shuffle_labels: bool = False
+    """Deal the training labels out at random: a control arm, which can learn nothing that helps on the test split."""
     pad_to: int | str = "longest"
     """`longest` training message, the model's `context`, `none` (batches of one), or a number of tokens."""
 

@@ -1,6 +1,7 @@
 """Fine-tune a GPT to tell spam from ham: chapter 6, its exercises, and every row of the book's table of variants."""
 
 import csv
+import hashlib
 import io
 import logging
 import time
@@ -41,6 +42,8 @@ class Classify(Run):
     tune: TuneConfig
     train: ClassifyTraining
     position: Position = Position.last
+    save: bool = False
+    """Keep the trained model, for task=export and task=chat."""
 
     def __post_init__(self) -> None:
         pad_to, context = self.data.pad_to, self.model.context_length
@@ -135,11 +138,12 @@ def fit(
     loaders = spam.loaders(encoded.splits, config.train.batch_size)
     optimizer = train.adamw(model, lr=config.train.lr, weight_decay=config.train.weight_decay)
     every, batches = config.train.eval_every, config.train.eval_batches
-    tokens_seen, started = 0, time.perf_counter()
+    tokens_seen, order, started = 0, hashlib.sha256(), time.perf_counter()
 
     def counted_loss(batch: spam.Batch) -> Tensor:
         nonlocal tokens_seen
         tokens_seen += batch[0].numel()
+        order.update(batch[2].numpy().tobytes())
         return loss_of(batch)
 
     steps = train.steps(
@@ -163,10 +167,16 @@ def fit(
             record.history(epoch=step.epoch, **accuracies)
             log.info("epoch %d: train accuracy %.4f, val accuracy %.4f", step.epoch, *accuracies.values())
     seconds = time.perf_counter() - started
+    record.hashes["batch_order"] = order.hexdigest()
     with evaluate.evaluating(model):
         predictions = {name: evaluate.predict(loaders[name], logits_of) for name in spam.SPLITS}
     write_predictions(record, predictions)
     write_curves(record)
+    if config.save:
+        from scratchlab.model.state_files import save_state
+        from scratchlab.record import MODEL
+
+        save_state(model, record.folder / MODEL)
     return (
         {f"{name}_accuracy": found.accuracy for name, found in predictions.items()}
         | {f"{name}_loss": found.loss for name, found in predictions.items()}

@@ -1,0 +1,226 @@
+"""Instructions with responses: read, checked, split, put into a template, encoded and batched (chapter 7)."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from scratchlab.data import assets
+from scratchlab.data.instructions_config import InstructionsConfig, InstructionSource
+from scratchlab.prompts import PromptConfig, render
+from scratchlab.text import END_OF_TEXT, encoding
+
+Entry = dict[str, str]
+KEYS = ("instruction", "input", "output")
+IGNORE = -100
+"""A target that the loss leaves out; `F.cross_entropy`'s own default."""
+
+ASSETS = {
+    InstructionSource.instructions: assets.INSTRUCTIONS,
+    InstructionSource.alpaca: assets.ALPACA,
+    InstructionSource.alpaca_9k: assets.ALPACA_9K,
+}
+COUNTS = {
+    InstructionSource.instructions: 1_100,
+    InstructionSource.alpaca: 52_002,
+    InstructionSource.alpaca_9k: 9_229,
+}
+
+
+def load(config: InstructionsConfig) -> dict[str, list[Entry]]:
+    """The train, test and val entries.
+
+    Raises:
+        FileNotFoundError: the file could not be had.
+        ValueError: it is not the file it should be, or has a malformed entry.
+    """
+    path = assets.fetch(ASSETS[config.source])
+    entries = read(path)
+    if len(entries) != COUNTS[config.source]:
+        raise ValueError(
+            f"data={config.source.name}: {path} has {len(entries):,} entries instead of {COUNTS[config.source]:,}; "
+            "it is another file under this name, or a later version"
+        )
+    return split(entries[: config.size or None])
+
+
+def read(path: Path) -> list[Entry]:
+    """Read a JSON list of entries; keys other than instruction, input and output are kept as they are.
+
+    Raises:
+        ValueError: no JSON list; or an entry lacks a key, or has something other than text; says which and what.
+    """
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is no JSON file: {error}") from None
+    if not isinstance(entries, list):
+        raise ValueError(f"{path} holds one {type(entries).__name__}; must be a list of entries with {', '.join(KEYS)}")
+    for index, entry in enumerate(entries):
+        if problem := _problem(entry):
+            raise ValueError(f"{path}, entry {index} (from 0): {problem}: {json.dumps(entry, ensure_ascii=False):.200}")
+    return entries
+
+
+def _problem(entry: object) -> str:
+    if not isinstance(entry, dict):
+        return f"is a {type(entry).__name__}, not a mapping with {', '.join(KEYS)}"
+    for key in KEYS:
+        if key not in entry:
+            return f"has no {key!r}"
+        if not isinstance(entry[key], str):
+            return f"its {key!r} is a {type(entry[key]).__name__}, not text"
+    return "" if entry["instruction"].strip() else "its 'instruction' is empty"
+
+
+def split(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
+    """Cut into 85 %, 10 % and the rest, in the order of the file: train, test, val."""
+    train_end = int(len(entries) * 0.85)
+    test_end = train_end + int(len(entries) * 0.1)
+    return {
+        "train": list(entries[:train_end]),
+        "test": list(entries[train_end:test_end]),
+        "val": list(entries[test_end:]),
+    }
+
+
+@dataclass(frozen=True)
+class Item:
+    """One entry as tokens: the question, the answer, no end-of-text."""
+
+    ids: list[int]
+    question: int
+    """How many of the ids are the question's."""
+
+    @property
+    def masked(self) -> int:
+        """How many targets masking leaves out: one fewer than the question has tokens.
+
+        Targets are the ids moved left by one place, so the question's tokens 2 to L are the first L - 1 targets.
+        The next target is the answer's first token, which the model should learn to write.
+        """
+        return self.question - 1
+
+
+def encode(prompt: PromptConfig, entry: Entry) -> Item:
+    """Put an entry into a template and encode it as one text.
+
+    Where the border between question and answer falls inside a token, as it can between two pieces of whitespace, that
+    token counts to the answer.
+    """
+    question, answer = render(prompt, entry)
+    # text that happens to read <|endoftext|> is text, not an end
+    ids = encoding().encode(question + answer, disallowed_special=())
+    alone = encoding().encode(question, disallowed_special=())
+    shared = 0
+    while shared < min(len(ids), len(alone)) and ids[shared] == alone[shared]:
+        shared += 1
+    return Item(ids, max(shared, 1))
+
+
+class Instructions(Dataset[Item]):
+    """One split as tokens."""
+
+    def __init__(self, entries: Sequence[Entry], prompt: PromptConfig) -> None:
+        self.items = [encode(prompt, entry) for entry in entries]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> Item:
+        return self.items[index]
+
+    def __iter__(self) -> Iterator[Item]:
+        return iter(self.items)
+
+    def fingerprint(self) -> str:
+        """Hash of every id and every border between question and answer, in order."""
+        return hashlib.sha256(json.dumps([(item.question, item.ids) for item in self.items]).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What a split gives to learn from, in tokens."""
+
+    tokens_mean: float
+    """Of an entry, without end-of-text."""
+    tokens_max: int
+    targets: int
+    """Tokens to predict: all of an entry but its first, and one end-of-text; masked ones are counted too."""
+    masked: int
+    """Targets that are left out of the loss because they belong to the question."""
+    cut: int
+    """Answers (or their end-of-text) cut short by the maximum length."""
+    lost: int
+    """Answers of which not a single token is left."""
+
+
+def count(data: Instructions, *, mask: bool, max_length: int) -> Counts:
+    lengths = [len(item.ids) for item in data]
+    return Counts(
+        tokens_mean=sum(lengths) / len(lengths),
+        tokens_max=max(lengths),
+        targets=sum(min(length, max_length) for length in lengths),
+        masked=sum(min(item.masked, max_length) for item in data) if mask else 0,
+        cut=sum(length > max_length for length in lengths),
+        lost=sum(item.masked >= max_length for item in data),
+    )
+
+
+Batch = tuple[Tensor, Tensor]
+"""Token ids (B, T) and targets (B, T)."""
+
+
+def collate(items: Sequence[Item], *, mask: bool, max_length: int) -> Batch:
+    """Pad with end-of-text to the longest item, or cut to `max_length`.
+
+    The one end-of-text after an item is a target, so that the model learns to stop; those that only pad are not.
+    Which is which goes by position, so an end-of-text inside an item is a token like any other.
+    """
+    length = min(max(len(item.ids) for item in items), max_length)
+    inputs = torch.full((len(items), length), END_OF_TEXT)
+    targets = torch.full((len(items), length), IGNORE)
+    for row, item in enumerate(items):
+        seen = item.ids[:length]
+        following = [*item.ids[1:], END_OF_TEXT][:length]
+        inputs[row, : len(seen)] = torch.tensor(seen)
+        targets[row, : len(following)] = torch.tensor(following)
+        if mask:
+            targets[row, : item.masked] = IGNORE
+    return inputs, targets
+
+
+def has_target(batch: Batch) -> bool:
+    """Whether there is anything to learn from; under masking, cut answers may leave nothing."""
+    return bool((batch[1] != IGNORE).any())
+
+
+def loaders(
+    splits: dict[str, Instructions], *, batch_size: int, mask: bool, max_length: int
+) -> dict[str, "DataLoader[Item]"]:
+    """The book's loaders: training shuffled, without its last incomplete batch; the others in order and whole.
+
+    Raises:
+        ValueError: the training split is smaller than one batch.
+    """
+    if len(splits["train"]) < batch_size:
+        raise ValueError(
+            f"train.batch_size={batch_size}: the training split has only {len(splits['train'])} entries, which make no "
+            f"batch; possible: 1 to {len(splits['train'])}"
+        )
+    return {
+        name: DataLoader(
+            data,
+            batch_size=batch_size,
+            shuffle=name == "train",
+            drop_last=name == "train",
+            collate_fn=partial(collate, mask=mask, max_length=max_length),
+        )
+        for name, data in splits.items()
+    }

@@ -1,0 +1,175 @@
+"""Let a language model score responses from 0 to 100: asks, keeps every answer, and says what it could not read."""
+
+import hashlib
+import json
+import logging
+import re
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scratchlab.data.assets import cache_folder
+from scratchlab.judge_config import JudgeBackend, JudgeConfig
+from scratchlab.judge_servers import Server, TemporaryFailure, connect
+from scratchlab.progress import progress
+from scratchlab.prompts import render
+
+log = logging.getLogger(__name__)
+
+PARSER = 1
+"""Version of `parse`; part of the card, because another reading of the same answers gives another score."""
+
+
+def parse(answer: str) -> int | None:
+    """Read a score from a judge's answer: the one whole number from 0 to 100 in it; None if that is not clear.
+
+    `85`, `Score: 85`, `**85**`, `85/100`, `85 out of 100` and `85.0` are 85; `between 80 and 90`, `85.5`, `-5` and
+    `850` are nothing. What a reasoning model puts between `<think>` and `</think>` is not its answer.
+    """
+    text = re.sub(r"<think>.*?(</think>|$)", " ", answer, flags=re.DOTALL)
+    # what a score is out of is no score, and neither is the scale where the answer repeats it
+    text = re.sub(r"(\bfrom\s+0\s+to\s+100\b)|(\b0\s*[-–]\s*100\b)", " ", text)
+    text = re.sub(r"(?<=\d)\s*(/|out of)\s*100\b(?!\.?\d)", " ", text)
+    numbers = set(re.findall(r"-?\d+(?:[.,]\d+)*", text))
+    values = {number.removesuffix(".0").removesuffix(".00") for number in numbers}
+    if len(values) != 1:
+        return None
+    value = values.pop()
+    return int(value) if value.isascii() and value.isdigit() and int(value) <= 100 else None
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a judge said of each response, in their order."""
+
+    card: dict[str, Any]
+    """Who judged, and how it was asked and read: scores with different cards are not one scale."""
+    answers: list[str | None]
+    """As they came; None for an empty response, which scores 0 without being shown to the judge."""
+    scores: list[int | None]
+    """None where the answer could not be read."""
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """The mean is over what could be read; how much could not stands beside it."""
+        read = [score for score in self.scores if score is not None]
+        return {
+            "judge_score": sum(read) / len(read) if read else float("nan"),
+            "judge_scored": len(read),
+            "judge_unparsed": len(self.scores) - len(read),
+            "judge_empty": sum(answer is None for answer in self.answers),
+            "judge": self.card,
+        }
+
+    def items(self) -> list[dict[str, Any]]:
+        both = zip(self.answers, self.scores, strict=True)
+        return [{"index": index, "answer": answer, "score": score} for index, (answer, score) in enumerate(both)]
+
+
+def check(config: JudgeConfig) -> None:
+    """Find out now whether the judge can be asked.
+
+    Raises:
+        RuntimeError: the server does not run, or does not have the model.
+    """
+    if config.backend is not JudgeBackend.none:
+        connect(config)
+
+
+def score(config: JudgeConfig, entries: Sequence[Mapping[str, str]], *, key: str, repeat: int = 0) -> Judgement:
+    """Score `entry[key]` of every entry; a question that was answered before, in whatever run, is not asked again.
+
+    `repeat` numbers independent rounds of the same questions.
+
+    Raises:
+        RuntimeError: the server failed for good; the answers it had given are kept.
+    """
+    server = connect(config)
+    card = card_of(config, server)
+    cache = Answers(cache_folder() / "judge" / f"{_hash(server.identity)}.jsonl")
+    questions = [question(config, entry, entry[key]) if entry[key].strip() else None for entry in entries]
+    keys = [None if text is None else _hash([text, repeat]) for text in questions]
+    missing = {k: text for k, text in zip(keys, questions, strict=True) if k and text and k not in cache.known}
+    if missing:
+        log.info("asking %s %d questions (%d are answered)", config.model, len(missing), len(entries) - len(missing))
+        server.load()
+        _ask_all(config, server, missing, cache)
+    answers = [None if k is None else cache.known[k] for k in keys]
+    return Judgement(card, answers, [0 if answer is None else parse(answer) for answer in answers])
+
+
+def question(config: JudgeConfig, entry: Mapping[str, str], response: str) -> str:
+    """What the judge is asked about one response."""
+    shown, _ = render(config.question, entry)
+    return config.prompt.format(question=shown, output=entry["output"], response=response)
+
+
+def card_of(config: JudgeConfig, server: Server) -> dict[str, Any]:
+    asked = [config.prompt, config.question.question, config.question.input]
+    return server.identity | {"prompt": _hash(asked)[:12], "parser": PARSER}
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def _ask_all(config: JudgeConfig, server: Server, missing: dict[str, str], cache: "Answers") -> None:
+    ask = _retrying(config, server.ask)
+    pool = ThreadPoolExecutor(config.concurrency)
+    try:
+        waiting = {pool.submit(ask, text): key for key, text in missing.items()}
+        for future in progress(as_completed(waiting), total=len(waiting), what=f"asking {config.model}"):
+            cache.keep(waiting[future], future.result())
+    except TemporaryFailure as error:
+        raise RuntimeError(
+            f"judge={config.backend.name} at {config.url} failed {config.retries + 1} times: {error!r:.300}; the "
+            f"answers so far are kept in {cache.path}, and the same command goes on from there"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+        for future, key in waiting.items():  # those that were under way when another failed
+            if future.done() and not future.cancelled() and future.exception() is None and key not in cache.known:
+                cache.keep(key, future.result())
+
+
+def _retrying(config: JudgeConfig, ask: Callable[[str], str]) -> Callable[[str], str]:
+    from tenacity import before_sleep_log, retry, retry_if_exception_type, stop_after_attempt, wait_exponential
+
+    return retry(
+        retry=retry_if_exception_type(TemporaryFailure),
+        stop=stop_after_attempt(config.retries + 1),
+        wait=wait_exponential(multiplier=config.wait, max=60),
+        before_sleep=before_sleep_log(log, logging.WARNING),
+        reraise=True,
+    )(ask)
+
+
+class Answers:
+    """A judge's answers on disk, one JSON line each, by the hash of the question; a cut line is no answer."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.known: dict[str, str] = {}
+        self._lock = threading.Lock()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+        for line in text.splitlines():
+            try:
+                found = json.loads(line)
+            except json.JSONDecodeError:
+                continue
+            self.known[found["question"]] = found["answer"]
+        if text and not text.endswith("\n"):
+            self._append("\n")
+
+    def keep(self, key: str, answer: str) -> None:
+        with self._lock:
+            self.known[key] = answer
+            self._append(json.dumps({"question": key, "answer": answer}) + "\n")
+
+    def _append(self, text: str) -> None:
+        with self.path.open("a", encoding="utf-8") as file:  # one write of one line: other processes may append too
+            file.write(text)

@@ -1,0 +1,84 @@
+"""Write a GPT as a Hugging Face GPT-2 folder."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scratchlab.model.gpt import GPT
+from scratchlab.text import END_OF_TEXT
+
+
+def save_huggingface(model: GPT, folder: Path) -> None:
+    """Write config.json and model.safetensors, as `transformers` reads them; LoRA must have been merged.
+
+    Linear weights are turned round, query, key and value joined, and the head kept apart from the token embedding.
+    Parameters are written in their own number format; where the model has no query, key and value biases, zeros stand
+    for them.
+
+    Raises:
+        ValueError: GPT-2 cannot be what this model is.
+    """
+    from safetensors.torch import save_file
+
+    if not model.config.causal:
+        raise ValueError("model.causal=false: GPT-2's attention is causal, so it has no form of this model")
+    state = model.state_dict()
+    if state.get("out_head.weight") is None or "out_head.bias" in state:
+        raise ValueError("the model's head is no language-model head, or has LoRA layers that were not merged")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(config_of(model), indent=2) + "\n", encoding="utf-8")
+    save_file({k: v.contiguous() for k, v in renamed(model).items()}, folder / "model.safetensors", {"format": "pt"})
+
+
+def config_of(model: GPT) -> dict[str, Any]:
+    config = model.config
+    return {
+        "architectures": ["GPT2LMHeadModel"],
+        "model_type": "gpt2",
+        "vocab_size": config.vocab_size,
+        "n_positions": config.context_length,
+        "n_embd": config.emb_dim,
+        "n_layer": config.n_layers,
+        "n_head": config.n_heads,
+        "activation_function": "gelu_new",
+        "layer_norm_epsilon": 1e-5,
+        "embd_pdrop": config.drop_rate_emb,
+        "resid_pdrop": config.drop_rate_shortcut,
+        "attn_pdrop": config.drop_rate_attn,
+        "tie_word_embeddings": False,
+        "bos_token_id": END_OF_TEXT,
+        "eos_token_id": END_OF_TEXT,
+    }
+
+
+def renamed(model: GPT) -> dict[str, Tensor]:
+    """The model's tensors under Hugging Face's names."""
+    found = {
+        "transformer.wte.weight": model.tok_emb.weight,
+        "transformer.wpe.weight": model.pos_emb.weight,
+        "transformer.ln_f.weight": model.final_norm.scale,
+        "transformer.ln_f.bias": model.final_norm.shift,
+        "lm_head.weight": model.state_dict()["out_head.weight"],
+    }
+    for number, block in enumerate(model.blocks):
+        state = block.state_dict()
+        projections = [f"att.W_{name}" for name in ("query", "key", "value")]
+        zeros = torch.zeros(model.config.emb_dim, dtype=model.tok_emb.weight.dtype)
+        joined = {
+            "weight": torch.cat([state[f"{name}.weight"] for name in projections]).t(),
+            "bias": torch.cat([state.get(f"{name}.bias", zeros) for name in projections]),
+        }
+        block_found = {f"attn.c_attn.{kind}": tensor for kind, tensor in joined.items()}
+        for theirs, ours in (
+            ("attn.c_proj", "att.out_proj"),
+            ("mlp.c_fc", "ff.layers.0"),
+            ("mlp.c_proj", "ff.layers.2"),
+        ):
+            block_found |= {f"{theirs}.weight": state[f"{ours}.weight"].t(), f"{theirs}.bias": state[f"{ours}.bias"]}
+        for theirs, ours in (("ln_1", "norm1"), ("ln_2", "norm2")):
+            block_found |= {f"{theirs}.weight": state[f"{ours}.scale"], f"{theirs}.bias": state[f"{ours}.shift"]}
+        found |= {f"transformer.h.{number}.{name}": tensor for name, tensor in block_found.items()}
+    return {name: tensor.detach() for name, tensor in found.items()}

@@ -1,0 +1,84 @@
+"""Prompt templates: from an entry to what the model reads and what it should say, and back (exercise 7.1).
+
+A template is a file in conf/prompt; every file there is tested.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from string import Formatter
+
+_FIELDS = {"question": ["instruction", "input"], "input": ["input"], "answer": ["output"]}
+
+
+@dataclass(kw_only=True)
+class PromptConfig:
+    """A template in three strings; text outside the braces is the template's own, its markers."""
+
+    question: str
+    """What the model reads, around `{instruction}` and `{input}`."""
+    input: str
+    """What stands for `{input}` in the question where the entry has an input; nothing does where it has none."""
+    answer: str
+    """What the model should say, around `{output}`; where masking is on, its markers stay in the loss."""
+
+    def __post_init__(self) -> None:
+        for part in fields(self):
+            template, expected = getattr(self, part.name), _FIELDS[part.name]
+            try:
+                found = [name for _, name, _, _ in Formatter().parse(template) if name is not None]
+            except ValueError as error:
+                raise ValueError(f"prompt.{part.name}={template!r}: {error}; a brace as text is doubled") from None
+            if found != expected:
+                wanted = " and then ".join(f"{{{name}}}" for name in expected)
+                raise ValueError(f"prompt.{part.name}={template!r}: has the fields {found}; must have {wanted}, once")
+
+
+def render(prompt: PromptConfig, entry: Mapping[str, str]) -> tuple[str, str]:
+    """Put an entry into a template: the question, and the answer that follows it without a gap.
+
+    Source: chapter 7, where training text is the two together and a trained model is given the question.
+    """
+    question = prompt.question.format(
+        instruction=entry["instruction"], input=prompt.input.format(input=entry["input"]) if entry["input"] else ""
+    )
+    return question, prompt.answer.format(output=entry["output"])
+
+
+def extract(prompt: PromptConfig, generated: str) -> str:
+    """The response in what a model wrote after a question, without markers and outer whitespace.
+
+    It starts after the answer's first marker, if that occurs (a model may first write on at the question), and ends
+    before the next marker of any kind, where the model ends the turn or begins another. A marker also counts without
+    its colon. The book's script deletes its one marker wherever it stands and keeps all the rest.
+    """
+    opening = _markers(_before(prompt.answer))
+    if opening and (start := re.search(_pattern(opening), generated)):
+        generated = generated[start.end() :]
+        while again := re.match(rf"\s*(?:{_pattern(opening)})", generated):
+            generated = generated[again.end() :]
+    return re.split(_pattern(markers(prompt)), generated, maxsplit=1)[0].strip()
+
+
+def markers(prompt: PromptConfig) -> list[str]:
+    """The lines that are a template's own, such as `### Response:`."""
+    pieces = [text for template in (prompt.question, prompt.input, prompt.answer) for text in _own_text(template)]
+    return [line for piece in pieces for line in _markers(piece)]
+
+
+def _own_text(template: str) -> list[str]:
+    return [text for text, _, _, _ in Formatter().parse(template)]
+
+
+def _before(template: str) -> str:
+    return _own_text(template)[0]
+
+
+def _markers(text: str) -> list[str]:
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _pattern(marker_lines: list[str]) -> str:
+    """A regular expression for any of the markers, the longest first."""
+    without_colon = sorted({line.rstrip(":") for line in marker_lines}, key=len, reverse=True)
+    return "|".join(f"{re.escape(line)}:?" for line in without_colon) or r"(?!)"

@@ -1,0 +1,84 @@
+"""Answer entries with a trained model, and keep every answer as soon as it is there (chapter 7)."""
+
+import json
+import logging
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from scratchlab import sampling
+from scratchlab.data.instructions import Entry
+from scratchlab.model.gpt import GPT
+from scratchlab.progress import progress
+from scratchlab.prompts import PromptConfig, extract, render
+from scratchlab.sampling import SamplingConfig
+from scratchlab.text import END_OF_TEXT, encoding
+
+log = logging.getLogger(__name__)
+
+TOGETHER = 16
+"""Entries answered together: bounds the memory of the key/value caches, and what a kill can cost."""
+
+
+def answer(
+    model: GPT,
+    prompt: PromptConfig,
+    entries: Sequence[Entry],
+    config: SamplingConfig,
+    path: Path,
+    *,
+    seed: int,
+    autocast: AbstractContextManager[Any],
+    what: str = "answering",
+) -> list[list[int]]:
+    """The tokens written after each entry's question; what `path` (JSON lines) already holds is not written again.
+
+    Each group of `TOGETHER` entries is appended as a whole when it is done. Where tokens are drawn, each group starts
+    from a seed of its own, so that a run that was stopped goes on as it would have.
+    """
+    done = read(path)
+    done = done[: len(done) // TOGETHER * TOGETHER if len(done) < len(entries) else len(entries)]
+    path.write_text("".join(_line(index, ids) for index, ids in enumerate(done)), encoding="utf-8")
+    if done:
+        log.info("%d of %d answers are there already", len(done), len(entries))
+    questions = [encoding().encode(render(prompt, entry)[0], disallowed_special=()) for entry in entries]
+    starts = range(len(done), len(entries), TOGETHER)
+    with path.open("a", encoding="utf-8") as file, autocast:
+        for start in progress(starts, total=len(starts), what=what):
+            if not config.deterministic:
+                torch.manual_seed(seed + start)
+            group = questions[start : start + TOGETHER]
+            new = sampling.generate(model, group, config, end_token=END_OF_TEXT)
+            file.write("".join(_line(start + offset, ids) for offset, ids in enumerate(new)))
+            file.flush()
+            done += new
+    return done
+
+
+def _line(index: int, ids: list[int]) -> str:
+    return json.dumps({"index": index, "ids": ids, "text": encoding().decode(ids)}, ensure_ascii=False) + "\n"
+
+
+def read(path: Path) -> list[list[int]]:
+    """The answers in `path`, in order, as far as they are whole: a kill may have cut the last line short."""
+    done: list[list[int]] = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else ():
+        try:
+            found = json.loads(line)
+        except json.JSONDecodeError:
+            break
+        if found["index"] != len(done):
+            break
+        done.append(found["ids"])
+    return done
+
+
+def with_responses(prompt: PromptConfig, entries: Sequence[Entry], answers: Sequence[list[int]]) -> list[Entry]:
+    """The book's layout: each entry's keys and `model_response`."""
+    return [
+        entry | {"model_response": extract(prompt, encoding().decode(ids))}
+        for entry, ids in zip(entries, answers, strict=True)
+    ]

@@ -1,0 +1,90 @@
+"""Hold a judge against published scores: the author's 100 example entries, two responses each, scored by others."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from scratchlab.judge_config import JudgeBackend, JudgeConfig
+from scratchlab.run import Run
+
+if TYPE_CHECKING:
+    from scratchlab.record import Record
+
+MODELS = ("model_1", "model_2")
+"""The two sets of responses; in the file they stand under `model 1 response` and `model 2 response`."""
+
+
+@dataclass(kw_only=True)
+class Calibrate(Run):
+    task: ClassVar[str] = "calibrate"
+
+    judge: JudgeConfig
+    rounds: int = 2
+    """How often the judge is asked everything, to see whether it repeats itself."""
+
+    def __post_init__(self) -> None:
+        if self.judge.backend is JudgeBackend.none:
+            raise ValueError("judge=none: there is nobody to calibrate; possible: judge=ollama, judge=openai")
+        if self.rounds < 1:
+            raise ValueError(f"rounds={self.rounds}: must be at least 1")
+
+    def inputs(self) -> dict[str, str]:
+        from scratchlab.data import assets
+
+        return {asset.name: asset.sha256 for asset in assets.JUDGED.values()}
+
+
+def calibrate(config: Calibrate, record: "Record") -> dict[str, Any]:
+    """Ask for every score anew, and compare: bias and correlation with GPT-4 and Llama 3, and with the judge itself."""
+    from scratchlab import judge
+    from scratchlab.data import assets, instructions
+
+    judge.check(config.judge)
+    entries = instructions.read(assets.fetch(assets.JUDGED["examples"]))
+    metrics: dict[str, Any] = {}
+    found: dict[str, Any] = {}
+    for model in MODELS:
+        key = f"{model.replace('_', ' ')} response"
+        judged = [judge.score(config.judge, entries, key=key, repeat=number) for number in range(config.rounds)]
+        first = judged[0]
+        metrics |= {"judge": first.card} | {
+            f"{model}_{name.removeprefix('judge_')}": first.metrics[name] for name in first.metrics if name != "judge"
+        }
+        for other in ("gpt4", "llama3"):
+            published = json.loads(assets.fetch(assets.JUDGED[f"{other}_{model}"]).read_text(encoding="utf-8"))
+            metrics[f"{model}_{other}_published"] = sum(published) / len(published)
+            # a list that is too short has lost a score somewhere in it: which is whose cannot be told
+            if len(published) == len(entries):
+                metrics |= {f"{model}_{other}_{k}": v for k, v in agreement(first.scores, published).items()}
+        if config.rounds > 1:
+            rounds = [agreement(again.scores, first.scores) for again in judged[1:]]
+            metrics[f"{model}_same_again"] = sum(r["same"] for r in rounds) / len(rounds)
+        found[model] = [one.items() for one in judged]
+    record.write_text("scores.json", json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+    return metrics
+
+
+def agreement(scores: Sequence[int | None], others: Sequence[int | None]) -> dict[str, float]:
+    """Compare two judges over the responses that both scored.
+
+    `bias`: mean difference in points. `same`: share of equal scores. Correlations are NaN where a judge gives
+    everything the same score.
+    """
+    from scipy import stats
+
+    pairs = [(a, b) for a, b in zip(scores, others, strict=True) if a is not None and b is not None]
+    if len(pairs) < 2:
+        return {"pairs": len(pairs), "bias": float("nan"), "same": float("nan")}
+    a, b = ([pair[side] for pair in pairs] for side in (0, 1))
+    constant = len(set(a)) == 1 or len(set(b)) == 1
+    correlations: dict[str, Any] = {
+        "pearson": stats.pearsonr,
+        "spearman": stats.spearmanr,
+        "kendall": stats.kendalltau,
+    }
+    return {
+        "pairs": len(pairs),
+        "bias": sum(x - y for x, y in pairs) / len(pairs),
+        "same": sum(x == y for x, y in pairs) / len(pairs),
+    } | {name: float("nan") if constant else float(of(a, b).statistic) for name, of in correlations.items()}

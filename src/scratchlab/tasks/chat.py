@@ -1,0 +1,110 @@
+"""Talk to a trained run in the terminal: an instruction run answers, a classification run says spam or ham."""
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from scratchlab.run import Run
+from scratchlab.sampling_config import SamplingConfig
+from scratchlab.tasks import _trained
+from scratchlab.tasks.classify import Classify
+from scratchlab.tasks.instruct import Instruct
+
+if TYPE_CHECKING:
+    from scratchlab.model.compute import Compute
+    from scratchlab.model.gpt import GPT
+    from scratchlab.record import Record
+
+
+@dataclass(kw_only=True)
+class Chat(Run):
+    task: ClassVar[str] = "chat"
+    recorded: ClassVar[bool] = False
+
+    run: str
+    """The folder of a finished run."""
+    text: str = ""
+    """One instruction or message, and an end; empty asks for one line after the other."""
+    input: str = ""
+    """What `text` is about, in the template's place for it; only where `text` is given."""
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+
+    def __post_init__(self) -> None:
+        _trained.check(self.run)
+        if self.input and not self.text:
+            raise ValueError(
+                f"input={self.input}: goes with text=INSTRUCTION; without it, lines are asked for one by one"
+            )
+
+
+def chat(config: Chat, record: "Record") -> dict[str, Any]:
+    import torch
+
+    from scratchlab.model import compute
+
+    trained = _trained.load(config.run)
+    machine = compute.prepare(config.compute)
+    machine.prepare(trained.model)
+    torch.manual_seed(config.seed)
+    found = trained.config
+    reply: Callable[[str], str]
+    if isinstance(found, Classify):
+        length = trained.metrics["padded_length"]
+
+        def reply(line: str) -> str:
+            return classified(trained.model, found, length, line, machine)
+    else:
+
+        def reply(line: str) -> str:
+            return answered(trained.model, found, config, line, machine)
+
+    replies = 0
+    for line in [config.text] if config.text else lines():
+        print(reply(line), flush=True)
+        replies += 1
+    return {"replies": replies}
+
+
+def lines() -> Iterator[str]:
+    """What is typed, line by line, until it ends (Ctrl-D) or `exit`; empty lines are passed over."""
+    terminal = sys.stdin.isatty()
+    while True:
+        if terminal:
+            print("> ", end="", file=sys.stderr, flush=True)
+        line = sys.stdin.readline()
+        if not line or line.strip() == "exit":
+            return
+        if line.strip():
+            yield line.strip()
+
+
+def answered(model: "GPT", run: Instruct, config: Chat, line: str, machine: "Compute") -> str:
+    """The response to an instruction, in the template of the run."""
+    from scratchlab import sampling
+    from scratchlab.prompts import extract, render
+    from scratchlab.text import END_OF_TEXT, encoding
+
+    question, _ = render(run.prompt, {"instruction": line, "input": config.input, "output": ""})
+    ids = encoding().encode(question, disallowed_special=())
+    with machine.autocast():
+        [new] = sampling.generate(model, [ids], config.sampling, end_token=END_OF_TEXT)
+    return extract(run.prompt, encoding().decode(new))
+
+
+def classified(model: "GPT", run: Classify, length: int | None, line: str, machine: "Compute") -> str:
+    """The class of a message and its probability; the message is brought to the length that training had."""
+    import torch
+
+    from scratchlab.data.collection import LABELS
+    from scratchlab.model.classifier import class_logits
+    from scratchlab.text import END_OF_TEXT, encoding
+
+    ids = encoding().encode(line, disallowed_special=())[: length or run.model.context_length]
+    ids += [END_OF_TEXT] * ((length or 0) - len(ids))
+    with torch.no_grad(), machine.autocast():
+        logits = class_logits(model, torch.tensor([ids], device=machine.device), run.position)[0]
+    probabilities = logits.float().softmax(dim=-1)
+    best = int(probabilities.argmax())
+    name = next(name for name, label in LABELS.items() if label == best)
+    return f"{name} {probabilities[best].item():.4f}"

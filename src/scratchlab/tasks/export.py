@@ -1,0 +1,73 @@
+"""Write a trained run's model in the formats that other programs read, LoRA merged into plain weights."""
+
+import json
+import logging
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from scratchlab.run import Run
+from scratchlab.tasks import _trained
+
+if TYPE_CHECKING:
+    from scratchlab.record import Record
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(kw_only=True)
+class Export(Run):
+    task: ClassVar[str] = "export"
+
+    run: str
+    """The folder of a finished run."""
+
+    def __post_init__(self) -> None:
+        _trained.check(self.run)
+
+    def inputs(self) -> dict[str, str]:
+        from scratchlab.data.assets import sha256
+
+        return {"weights": sha256(_trained.check(self.run))}
+
+
+def export(config: Export, record: "Record") -> dict[str, Any]:
+    """Write model.pth as the book's code loads it, model.safetensors, and (for language models) huggingface/."""
+    from scratchlab.model import tune
+    from scratchlab.model.gpt import count
+    from scratchlab.model.huggingface import save_huggingface
+    from scratchlab.model.state_files import save_state
+
+    trained = _trained.load(config.run)
+    tune.merge_lora(trained.model)
+    files = [record.folder / "model.pth", record.folder / "model.safetensors"]
+    for path in files:
+        save_state(trained.model, path)
+    if trained.config.task == "instruct":
+        folder = record.folder / "huggingface"
+        save_huggingface(trained.model, folder)
+        save_tokenizer(folder, trained.config.model.context_length)
+        files += sorted(folder.iterdir())
+    else:
+        log.warning(
+            "task=%s: a classifier has no Hugging Face form here, only .pth and .safetensors", trained.config.task
+        )
+    return {
+        "files": {str(path.relative_to(record.folder)): path.stat().st_size for path in files},
+        "parameters": count(trained.model.parameters()),
+    }
+
+
+def save_tokenizer(folder: Path, context_length: int) -> None:
+    """Lay GPT-2's vocabulary beside the model, where its two original files can be had."""
+    from scratchlab.data import assets
+
+    try:
+        for asset, name in ((assets.ENCODER_JSON, "vocab.json"), (assets.VOCAB_BPE, "merges.txt")):
+            shutil.copyfile(assets.fetch(asset), folder / name)
+    except FileNotFoundError as error:
+        log.warning("huggingface/ gets no tokenizer: %s", error)
+        return
+    tokenizer = {"tokenizer_class": "GPT2Tokenizer", "model_max_length": context_length}
+    (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer, indent=2) + "\n", encoding="utf-8")

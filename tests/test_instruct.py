@@ -1,0 +1,295 @@
+"""Chapter 7 as a task: against the author's package, in free combination, and after being killed."""
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import real
+from test_prompts import template
+from torch import nn
+
+from scratchlab import compose, record, responses
+from scratchlab.data import assets, instructions
+from scratchlab.prompts import render
+from scratchlab.tasks.instruct import Instruct, build, instruct
+from scratchlab.text import encoding
+from scratchlab.tracking import Tracker
+
+pytestmark = pytest.mark.vocabulary
+
+TINY = ["model=gpt2_tiny", "model.emb_dim=16", "model.n_layers=2", "weights=random", "tracking=none", "train.epochs=1"]
+QUICK = [*TINY, "data.size=40", "train.batch_size=4"]
+QUICK += ["train.eval_every=4", "train.eval_batches=1", "sampling.max_new_tokens=8"]
+"""34 entries to train on, in 8 batches; 4 to answer."""
+
+
+@pytest.fixture(autouse=True)
+def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real(assets.INSTRUCTIONS)
+    torch.set_num_threads(1)
+    monkeypatch.chdir(tmp_path)
+
+
+def run(*overrides: str) -> tuple[dict[str, Any], Path]:
+    config = compose.compose(list(overrides))
+    assert isinstance(config, Instruct)
+    result, _ = record.keep(config, instruct, changes={}, tracker=Tracker(config.tracking))
+    return result["metrics"], record.folder_of(config)
+
+
+class AuthorsRun:
+    """The exercise script's `main`, rebuilt from the author's package and the script's published description.
+
+    One seed before the model is made, one before training; LoRA, unscaled, is wrapped after loading; the losses before
+    training are measured between the two.
+    """
+
+    def __init__(
+        self, *, size: int, batch_size: int, phi3: bool, mask: bool, lora: bool, shape: dict[str, int]
+    ) -> None:
+        ch04 = pytest.importorskip("llms_from_scratch.ch04", reason="needs llms-from-scratch, the author's package")
+        from llms_from_scratch.appendix_e import replace_linear_with_lora
+
+        entries = instructions.read(assets.fetch(assets.INSTRUCTIONS))[:size]
+        train_end, test_end = int(size * 0.85), int(size * 0.85) + int(size * 0.1)
+        self.parts = {"train": entries[:train_end], "test": entries[train_end:test_end], "val": entries[test_end:]}
+        self.phi3, self.mask = phi3, mask
+        torch.manual_seed(123)
+        config = {"vocab_size": 50257, "context_length": 1024, "drop_rate": 0.0, "qkv_bias": True} | shape
+        self.model = ch04.GPTModel(config).eval()
+        if lora:
+            for parameter in self.model.parameters():
+                parameter.requires_grad = False
+            replace_linear_with_lora(self.model, rank=16, alpha=16)
+        self.loaders = {
+            name: torch.utils.data.DataLoader(
+                [self.item(entry) for entry in self.parts[name]],
+                batch_size=batch_size,
+                shuffle=name == "train",
+                drop_last=name == "train",
+                collate_fn=self.collate,
+            )
+            for name in ("train", "val")
+        }
+        self.batch_losses: list[float] = []
+        self.evaluations: list[tuple[float, float]] = []
+
+    def question(self, entry: dict[str, str]) -> str:
+        from llms_from_scratch.ch07 import format_input
+
+        if not self.phi3:
+            return format_input(entry)
+        return f"<|user|>\n{entry['instruction']}" + (f"\n{entry['input']}" if entry["input"] else "")
+
+    def item(self, entry: dict[str, str]) -> tuple[int, list[int]]:
+        tag = "\n<|assistant|>:\n" if self.phi3 else "\n\n### Response:\n"
+        question = self.question(entry)
+        return len(encoding().encode(question)), encoding().encode(question + tag + entry["output"])
+
+    def collate(self, batch: list[tuple[int, list[int]]]) -> tuple[torch.Tensor, torch.Tensor]:
+        from llms_from_scratch.ch07 import custom_collate_fn
+
+        inputs, targets = custom_collate_fn([ids for _, ids in batch], allowed_max_length=1024)
+        for row, (length, _) in enumerate(batch):
+            if self.mask:
+                targets[row, : length - 1] = -100
+        return inputs, targets
+
+    def train(self, *, eval_every: int, eval_batches: int, steps: int | None = None) -> None:
+        from llms_from_scratch.ch05 import calc_loss_batch, evaluate_model
+
+        evaluate_model(self.model, self.loaders["train"], self.loaders["val"], "cpu", eval_batches)
+        optimizer = torch.optim.AdamW(self.model.parameters(), lr=5e-5, weight_decay=0.1)
+        torch.manual_seed(123)
+        self.model.train()
+        for step, (inputs, targets) in enumerate(self.loaders["train"]):
+            optimizer.zero_grad()
+            loss = calc_loss_batch(inputs, targets, self.model, "cpu")
+            loss.backward()
+            optimizer.step()
+            self.batch_losses.append(loss.item())
+            if step % eval_every == 0:
+                losses = evaluate_model(self.model, self.loaders["train"], self.loaders["val"], "cpu", eval_batches)
+                self.evaluations.append(losses)
+            if steps and step + 1 == steps:
+                break
+
+    def first_answer(self, tokens: int) -> list[int]:
+        from llms_from_scratch.ch05 import generate
+
+        self.model.eval()
+        ids = torch.tensor([encoding().encode(self.question(self.parts["test"][0]))])
+        return generate(self.model, ids, tokens, 1024, eos_id=50256)[0, ids.shape[1] :].tolist()
+
+
+VARIANTS = {
+    "base": {"overrides": ["experiment=ch07_main"], "phi3": False, "mask": False, "lora": False},
+    "phi3": {"overrides": ["experiment=ch07_1_phi3"], "phi3": True, "mask": False, "lora": False},
+    "masking": {"overrides": ["experiment=ch07_2_masking"], "phi3": False, "mask": True, "lora": False},
+    "lora": {"overrides": ["experiment=ch07_4_lora"], "phi3": False, "mask": False, "lora": True},
+    "all three": {
+        "overrides": ["experiment=ch07_4_lora", "prompt=phi3", "mask_instruction=true"],
+        "phi3": True,
+        "mask": True,
+        "lora": True,
+    },
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_losses_and_the_first_answer_are_those_of_the_author_s_script(variant: str) -> None:
+    chosen = dict(VARIANTS[variant])
+    overrides = chosen.pop("overrides")
+    shape = {"emb_dim": 16, "n_layers": 2, "n_heads": 4}
+    theirs = AuthorsRun(size=40, batch_size=4, shape=shape, **chosen)  # type: ignore[arg-type]
+    theirs.train(eval_every=4, eval_batches=1)
+    metrics, folder = run(*overrides, *QUICK)  # type: ignore[misc]
+    history = record.read_history(folder)
+    # measured: at most 4e-6 apart, from fused AdamW and another order of sums in attention
+    assert [line["batch_loss"] for line in history if "batch_loss" in line] == pytest.approx(
+        theirs.batch_losses, abs=2e-5
+    )
+    ours = [(line["train_loss"], line["val_loss"]) for line in history if "val_loss" in line]
+    assert [value for pair in ours for value in pair] == pytest.approx(
+        [value for pair in theirs.evaluations for value in pair], abs=2e-5
+    )
+    assert metrics["first_answer_ids"] == theirs.first_answer(8)
+    trainable = sum(p.numel() for p in theirs.model.parameters() if p.requires_grad)
+    assert metrics["trainable_parameters"] == trainable
+
+
+@pytest.mark.parametrize(
+    ("overrides", "first_loss", "trainable"),
+    [
+        (["experiment=ch07_main"], 10.9247, 6_648_512),
+        (["experiment=ch07_2_masking"], 10.9037, 6_648_512),
+        (["experiment=ch07_1_phi3"], 10.9550, 6_648_512),
+        (["experiment=ch07_4_lora"], 10.9247, 860_432),
+    ],
+)
+def test_the_first_batch_of_the_real_entries_has_the_script_s_loss(
+    overrides: list[str], first_loss: float, trainable: int
+) -> None:
+    # the exercise script's own losses with seed 123, emb_dim 64, 3 layers, 4 heads, random weights, on x86-64
+    config = compose.compose([*overrides, "model=gpt2_tiny", "weights=random", "tracking=none"])
+    assert isinstance(config, Instruct)
+    entries = instructions.load(config.data)
+    data = {"train": instructions.Instructions(entries["train"], config.prompt)}
+    model, _ = build(config)
+    loaders = instructions.loaders(data, batch_size=8, mask=config.mask_instruction, max_length=1024)
+    torch.manual_seed(config.seed)
+    ids, targets = next(iter(loaders["train"]))
+    with torch.no_grad():
+        loss = nn.functional.cross_entropy(model(ids).flatten(0, 1), targets.flatten())
+    assert loss.item() == pytest.approx(first_loss, abs=1e-4)
+    assert sum(p.numel() for p in model.parameters() if p.requires_grad) == trainable
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", ["base", "phi3", "masking", "lora"])
+def test_twenty_steps_on_the_real_entries_follow_the_author_s_script(variant: str) -> None:
+    chosen = dict(VARIANTS[variant])
+    overrides = chosen.pop("overrides")
+    shape = {"emb_dim": 64, "n_layers": 3, "n_heads": 4}
+    theirs = AuthorsRun(size=1100, batch_size=8, shape=shape, **chosen)  # type: ignore[arg-type]
+    theirs.train(eval_every=20, eval_batches=5, steps=21)
+    big = ["model=gpt2_tiny", "weights=random", "tracking=none", "train.epochs=1", "train.eval_every=20"]
+    _, folder = run(*overrides, *big, "sampling.max_new_tokens=1", "save=false")  # type: ignore[misc]
+    history = record.read_history(folder)
+    ours = [line["batch_loss"] for line in history if "batch_loss" in line]
+    assert ours[:21] == pytest.approx(theirs.batch_losses, abs=2e-4)
+    evaluated = [(line["train_loss"], line["val_loss"]) for line in history if "val_loss" in line][:2]
+    assert [v for pair in evaluated for v in pair] == pytest.approx(
+        [v for pair in theirs.evaluations for v in pair], abs=1e-3
+    )
+
+
+def test_a_run_writes_the_book_s_layout_and_says_how_alike_the_answers_are() -> None:
+    metrics, folder = run("experiment=ch07_main", *QUICK)
+    written = json.loads((folder / "responses.json").read_text(encoding="utf-8"))
+    entries = instructions.read(assets.fetch(assets.INSTRUCTIONS))[34:38]
+    assert [{key: row[key] for key in ("instruction", "input", "output")} for row in written] == entries
+    assert all(list(row) == ["instruction", "input", "output", "model_response"] for row in written)
+    assert {"exact_match", "rouge_l", "chrf", "response_words"} <= set(metrics)
+    assert metrics["trainable_parameters"] == metrics["parameters"]
+    assert (metrics["train_entries"], metrics["tokens_seen"]) == (34, sum_of_inputs())
+    assert (folder / "loss.png").is_file() and "### Instruction:" in (folder / "samples.txt").read_text()
+
+
+def sum_of_inputs() -> int:
+    splits = instructions.load(compose.compose(["experiment=ch07_main", "data.size=40"]).data)  # type: ignore[attr-defined]
+    data = {"train": instructions.Instructions(splits["train"], template("alpaca"))}
+    torch.manual_seed(123)
+    return sum(ids.numel() for ids, _ in instructions.loaders(data, batch_size=4, mask=False, max_length=1024)["train"])
+
+
+def test_batches_whose_answers_are_all_cut_away_give_no_nan() -> None:
+    # the question alone is longer than this in some entries, which then make batches of one without any target
+    metrics, folder = run("experiment=ch07_2_masking", *QUICK, "train.max_length=47", "train.batch_size=1")
+    assert metrics["answers_lost"] == metrics["batches_without_target"] > 0
+    assert all(torch.tensor(list(line.values())).isfinite().all() for line in record.read_history(folder))
+
+
+def test_a_run_with_nothing_left_to_learn_is_refused() -> None:
+    with pytest.raises(ValueError, match="cuts every answer of the train split away"):
+        run("experiment=ch07_2_masking", *QUICK, "train.max_length=10")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.max_length=2000", "possible: 2 to model.context_length=1024; nearest: train.max_length=1024"),
+        ("model.vocab_size=300", "nearest: model.vocab_size=50257"),
+        ("data.size=5", "at least 20"),
+    ],
+)
+def test_values_that_do_not_go_together_are_refused_before_anything_runs(override: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        compose.compose(["experiment=ch07_main", *TINY, override])
+
+
+class Killed(BaseException):
+    """Stands for whatever ends a process."""
+
+
+def test_a_run_killed_while_answering_keeps_model_and_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(responses, "TOGETHER", 3)
+    whole, folder = run("experiment=ch07_main", *QUICK, "name=whole")
+    answered = (folder / "responses.json").read_text(encoding="utf-8")
+    generate = responses.sampling.generate
+    groups: list[int] = []
+
+    def dies_after_three(model: Any, prompts: Any, *rest: Any, **more: Any) -> Any:
+        if len(groups) == 2:  # the sample at the epoch's end, and the first three answers
+            raise Killed
+        groups.append(len(prompts))
+        return generate(model, prompts, *rest, **more)
+
+    again = partial(run, "experiment=ch07_main", *QUICK, "name=killed")
+    monkeypatch.setattr(responses.sampling, "generate", dies_after_three)
+    with pytest.raises(Killed):
+        again()
+    assert groups == [1, 3]
+    groups.clear()
+    metrics, folder = again()
+    assert groups == [1]  # of four answers three were kept, and no epoch ended again
+    assert (folder / "responses.json").read_text(encoding="utf-8") == answered
+    timing = ("train_seconds", "tokens_per_second", "answer_seconds", "peak_memory_bytes")
+    assert {k: v for k, v in metrics.items() if k not in timing} == {k: v for k, v in whole.items() if k not in timing}
+    assert len(record.read_history(folder)) == 8 + 2 and (folder / record.MODEL).is_file()
+
+
+def test_a_broken_last_line_of_answers_is_written_again(tmp_path: Path) -> None:
+    path = tmp_path / "answers.jsonl"
+    path.write_text('{"index": 0, "ids": [1], "text": "x"}\n{"index": 1, "ids": [2, ', encoding="utf-8")
+    assert responses.read(path) == [[1]]
+
+
+def test_the_response_is_what_the_template_finds_in_the_answer() -> None:
+    entry = {"instruction": "I", "input": "", "output": "O"}
+    ids = encoding().encode(render(template("alpaca"), entry)[1])
+    [found] = responses.with_responses(template("alpaca"), [entry], [ids])
+    assert found == entry | {"model_response": "O"}

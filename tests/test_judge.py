@@ -1,0 +1,392 @@
+"""Judges against real servers on this machine: one that speaks Ollama's API, one OpenAI's, and both at their worst."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Lock, Thread
+from typing import Any
+
+import pytest
+from conftest import real
+from test_prompts import template
+
+from scratchlab import compose, judge, record
+from scratchlab.data import assets
+from scratchlab.judge_config import JudgeConfig
+from scratchlab.tasks.calibrate import agreement, calibrate
+from scratchlab.tasks.judge import judge as judge_task
+from scratchlab.tracking import Tracker
+
+ENTRIES = [
+    {"instruction": f"Add {i} and 1.", "input": "", "output": str(i + 1), "model_response": f"It is {i + 1}."}
+    for i in range(12)
+]
+Reply = tuple[int, Any] | None
+"""Status and JSON value (or raw text); None: the connection is cut."""
+
+
+@dataclass
+class JudgeServer:
+    """Answers on 127.0.0.1 as Ollama and as OpenAI do, and counts what it is asked."""
+
+    reply: Callable[[str, int], Reply | str] = lambda question, times: "85"
+    """What comes back to a question asked for the n-th time: the model's text, or a whole reply."""
+    models: list[str] = field(default_factory=lambda: ["llama3:latest"])
+    load: Callable[[], Reply] = lambda: (200, {"model": "llama3", "response": "", "done": True})
+    asked: list[dict[str, Any]] = field(default_factory=list)
+    loads: int = 0
+    lock: Any = field(default_factory=Lock)
+    address: str = ""
+
+    def question(self, request: dict[str, Any], wrap: Callable[[str], Any]) -> Reply:
+        with self.lock:
+            self.asked.append(request)
+            text = request["messages"][0]["content"]
+            times = sum(one["messages"][0]["content"] == text for one in self.asked)
+        reply = self.reply(text, times)
+        return (200, wrap(reply)) if isinstance(reply, str) else reply
+
+    def get(self, path: str) -> Reply:
+        if path == "/api/tags":
+            return 200, {"models": [{"model": name, "digest": f"digest of {name}"} for name in self.models]}
+        if path == "/v1/models":
+            return 200, {"object": "list", "data": [{"id": name, "object": "model"} for name in self.models]}
+        return 404, {"error": "not found"}
+
+    def post(self, path: str, request: dict[str, Any]) -> Reply:
+        if path == "/api/generate":
+            self.loads += 1
+            return self.load()
+        if path == "/api/chat":
+            return self.question(
+                request, lambda text: {"model": "m", "message": {"role": "assistant", "content": text}}
+            )
+        return self.question(
+            request,
+            lambda text: {"id": "1", "choices": [{"index": 0, "message": {"role": "assistant", "content": text}}]},
+        )
+
+
+@pytest.fixture
+def server() -> Iterator[JudgeServer]:
+    state = JudgeServer()
+
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self, reply: Reply) -> None:
+            if reply is None:
+                self.connection.shutdown(socket.SHUT_RDWR)
+                self.close_connection = True
+                return
+            status, value = reply
+            body = (value if isinstance(value, str) else json.dumps(value)).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_GET(self) -> None:
+            self.answer(state.get(self.path))
+
+        def do_POST(self) -> None:
+            request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            self.answer(state.post(self.path, request))
+
+        def log_message(self, *args: Any) -> None:
+            """Keep the test's output quiet."""
+
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    state.address = f"http://127.0.0.1:{http.server_address[1]}"
+    Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    yield state
+    http.shutdown()
+    http.server_close()
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCRATCHLAB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def config(backend: str, server: JudgeServer, *overrides: str) -> JudgeConfig:
+    """The option in conf/judge, with the server's address and no waiting."""
+    url = server.address + ("/v1" if backend == "openai" else "")
+    responses = Path("responses.json")
+    responses.write_text(json.dumps(ENTRIES))
+    run = compose.compose(
+        [
+            *("task=judge", f"responses={responses}", f"judge={backend}", f"judge.url={url}", "judge.wait=0.01"),
+            *overrides,
+        ]
+    )
+    return run.judge  # type: ignore[attr-defined,no-any-return]
+
+
+BACKENDS = pytest.mark.parametrize("backend", ["ollama", "openai"])
+
+
+@BACKENDS
+def test_every_response_is_scored_in_its_place(backend: str, server: JudgeServer) -> None:
+    server.reply = lambda question, times: question.split("It is ")[1].split(".")[0]
+    found = judge.score(config(backend, server, "judge.concurrency=3"), ENTRIES, key="model_response")
+    assert found.scores == list(range(1, 13))
+    assert (found.metrics["judge_score"], found.metrics["judge_scored"]) == (6.5, 12)
+    assert len(server.asked) == 12
+
+
+def test_ollama_is_asked_as_chapter_7_does(server: JudgeServer) -> None:
+    entry = {"instruction": "Name a colour.", "input": "warm", "output": "Red.", "model_response": "Blue."}
+    judge.score(config("ollama", server), [entry], key="model_response")
+    [request] = server.asked
+    assert request["model"] == "llama3"
+    # outside of `options` the server would ignore them
+    assert request["options"] == {"seed": 123, "temperature": 0.0, "num_ctx": 2048}
+    assert request["messages"] == [
+        {
+            "role": "user",
+            "content": "Given the input `Below is an instruction that describes a task. Write a response that "
+            "appropriately completes the request.\n\n### Instruction:\nName a colour.\n\n### Input:\nwarm` and correct "
+            "output `Red.`, score the model response `Blue.` on a scale from 0 to 100, where 100 is the best score. "
+            "Respond with the integer number only.",
+        }
+    ]
+    assert server.loads == 1
+
+
+def test_the_judge_reads_the_book_s_question_as_the_author_s_package_asks_it(server: JudgeServer) -> None:
+    ch07 = pytest.importorskip("llms_from_scratch.ch07", reason="needs llms-from-scratch, the author's package")
+    ch07.generate_model_scores.__globals__["query_model"].__defaults__ = ("llama3", f"{server.address}/api/chat")
+    assert ch07.generate_model_scores(ENTRIES[:2], "model_response") == [85, 85]
+    theirs = [(one["messages"], one["options"]) for one in server.asked]
+    server.asked.clear()
+    judge.score(config("ollama", server), ENTRIES[:2], key="model_response")
+    assert [(one["messages"], one["options"]) for one in server.asked] == theirs
+
+
+@BACKENDS
+def test_what_fails_for_a_while_is_asked_again(backend: str, server: JudgeServer) -> None:
+    bad: list[Reply] = [(503, {"error": "loading"}), None, (200, "<html>"), (200, {"strange": 1})]
+    server.reply = lambda question, times: bad[times - 1] if times <= len(bad) else "70"
+    found = judge.score(config(backend, server), ENTRIES[:2], key="model_response")
+    assert found.scores == [70, 70] and len(server.asked) == 2 * 5
+
+
+@BACKENDS
+def test_what_fails_for_good_says_so_and_keeps_the_answers(backend: str, server: JudgeServer) -> None:
+    server.reply = lambda question, times: None if "Add 7" in question else "60"
+    wanted = config(backend, server, "judge.retries=1", "judge.concurrency=1")
+    with pytest.raises(RuntimeError, match="failed 2 times.*the same command goes on from there"):
+        judge.score(wanted, ENTRIES, key="model_response")
+    before = len(server.asked)
+    server.reply = lambda question, times: "60"
+    assert judge.score(wanted, ENTRIES, key="model_response").metrics["judge_scored"] == 12
+    assert len(server.asked) - before <= 5 and before >= 9
+
+
+@BACKENDS
+def test_a_refused_question_is_not_asked_again(backend: str, server: JudgeServer) -> None:
+    server.reply = lambda question, times: (400, {"error": "context too long"})
+    with pytest.raises(RuntimeError, match="refused the question.*context too long"):
+        judge.score(config(backend, server), ENTRIES[:1], key="model_response")
+    assert len(server.asked) == 1
+
+
+@BACKENDS
+def test_an_unreadable_answer_is_counted_and_not_dropped(backend: str, server: JudgeServer) -> None:
+    answers = ["Score: 90", "I cannot say.", "", "**80**"]
+    server.reply = lambda question, times: answers[int(question.split("Add ")[1].split()[0]) % 4]
+    found = judge.score(config(backend, server), ENTRIES[:4], key="model_response")
+    assert found.scores == [90, None, None, 80]
+    assert {k: v for k, v in found.metrics.items() if k != "judge"} == {
+        "judge_score": 85.0,
+        "judge_scored": 2,
+        "judge_unparsed": 2,
+        "judge_empty": 0,
+    }
+
+
+def test_an_empty_response_scores_0_without_being_asked_about(server: JudgeServer) -> None:
+    found = judge.score(config("ollama", server), [ENTRIES[0] | {"model_response": " "}], key="model_response")
+    assert found.scores == [0] and found.metrics["judge_empty"] == 1 and server.asked == []
+
+
+def test_a_model_that_is_not_pulled_is_named_with_those_that_are(server: JudgeServer) -> None:
+    server.models = ["phi3:latest", "mistral:7b"]
+    with pytest.raises(
+        RuntimeError, match="has not pulled judge.model=llama3; it has: mistral:7b, phi3:latest; .*pull"
+    ):
+        judge.check(config("ollama", server))
+
+
+@BACKENDS
+def test_a_server_that_does_not_run_is_named_before_anything_is_asked(backend: str, server: JudgeServer) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        server.address = f"http://127.0.0.1:{free.getsockname()[1]}"
+    with pytest.raises(RuntimeError, match=f"judge={backend}: the server at judge.url=.* does not answer"):
+        judge.check(config(backend, server))
+
+
+def test_something_else_than_a_judge_at_the_address_is_recognised(server: JudgeServer) -> None:
+    server.get = lambda path: (200, "<html>hello</html>")  # type: ignore[method-assign]
+    with pytest.raises(RuntimeError, match="does not answer as Ollama does"):
+        judge.check(config("ollama", server))
+    with pytest.raises(RuntimeError, match="gives no list of models"):
+        judge.check(config("openai", server))
+
+
+def test_a_slow_start_has_its_own_time_limit(server: JudgeServer) -> None:
+    def slow() -> Reply:
+        time.sleep(0.8)
+        return 200, {"model": "llama3", "response": "", "done": True}
+
+    server.load = slow
+    found = judge.score(config("ollama", server, "judge.timeout=0.4"), ENTRIES[:1], key="model_response")
+    assert found.scores == [85]
+    with pytest.raises(RuntimeError, match="could not load llama3 within judge.load_timeout=0.2 seconds"):
+        judge.score(config("ollama", server, "judge.load_timeout=0.2"), ENTRIES[1:2], key="model_response")
+
+
+def test_an_answer_that_takes_too_long_is_asked_again(server: JudgeServer) -> None:
+    def slow_once(question: str, times: int) -> str:
+        time.sleep(1 if times == 1 else 0)
+        return "75"
+
+    server.reply = slow_once
+    found = judge.score(config("ollama", server, "judge.timeout=0.4"), ENTRIES[:1], key="model_response")
+    assert found.scores == [75] and len(server.asked) == 2
+
+
+def test_an_openai_server_without_the_model_says_what_it_has(server: JudgeServer) -> None:
+    with pytest.raises(RuntimeError, match="no model 'gpt-5'; it has: llama3:latest"):
+        judge.check(config("openai", server, "judge.model=gpt-5"))
+    assert judge.connect(config("openai", server)).identity["model"] == "llama3:latest"
+
+
+def test_other_questions_and_other_judges_do_not_share_answers(server: JudgeServer) -> None:
+    one = judge.score(config("ollama", server), ENTRIES[:2], key="model_response")
+    assert judge.score(config("ollama", server), ENTRIES[:2], key="model_response").card == one.card
+    assert len(server.asked) == 2
+    other = judge.score(config("ollama", server, "judge.seed=124"), ENTRIES[:2], key="model_response")
+    assert len(server.asked) == 4 and other.card != one.card
+    judge.score(config("ollama", server), ENTRIES[:2], key="model_response", repeat=1)
+    assert len(server.asked) == 6
+    assert one.card["digest"] == "digest of llama3:latest" and one.card["parser"] == judge.PARSER
+
+
+@pytest.mark.parametrize(
+    ("answer", "score"),
+    [
+        *[("85", 85), (" 85\n", 85), ("Score: 85", 85), ("**85**", 85), ("85/100", 85), ("85 out of 100.", 85)],
+        *[("85.0", 85), ("0", 0), ("100", 100), ("100/100", 100), ("I give it an 85, yes 85.", 85), ("85%", 85)],
+        *[("<think>maybe 20 or 30</think>\n85", 85), ("On a scale from 0 to 100: 85", 85), ("0-100: 40", 40)],
+        *[("", None), ("eighty", None), ("80 to 90", None), ("85.5", None), ("-5", None), ("850", None)],
+        *[("<think>20", None), ("101", None), ("1,000", None), ("85/200", None)],
+    ],
+)
+def test_a_score_is_read_only_where_it_is_clear(answer: str, score: int | None) -> None:
+    assert judge.parse(answer) == score
+
+
+def test_a_run_killed_half_way_asks_no_question_twice(server: JudgeServer, tmp_path: Path) -> None:
+    def slowly(question: str, times: int) -> str:
+        time.sleep(0.15)
+        return "50"
+
+    server.reply = slowly
+    Path("responses.json").write_text(json.dumps(ENTRIES))
+    command = [sys.executable, "-m", "scratchlab", "task=judge", "responses=responses.json"]
+    command += [f"judge.url={server.address}", "tracking.mode=none"]
+    process = subprocess.Popen(command, env=dict(os.environ), stderr=subprocess.PIPE)
+    while len(server.asked) < 5 and process.poll() is None:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    time.sleep(0.3)
+    half = len(server.asked)
+    assert 5 <= half < 12
+    subprocess.run(command, check=True, capture_output=True)
+    asked = [one["messages"][0]["content"] for one in server.asked]
+    assert len(set(asked)) == 12
+    # the one question that was under way when the process died has no answer to keep
+    assert len(asked) <= 13
+    [result] = [record.read_result(folder) for folder in record.folders("outputs")]
+    assert result is not None and result["metrics"]["judge_score"] == 50
+
+
+def test_the_task_writes_card_and_answers(server: JudgeServer) -> None:
+    config("ollama", server)
+    run = compose.compose(["task=judge", "responses=responses.json", f"judge.url={server.address}"])
+    result, _ = record.keep(run, judge_task, changes={}, tracker=Tracker(run.tracking))
+    written = json.loads((record.folder_of(run) / "scores.json").read_text())
+    assert written["judge"] == result["metrics"]["judge"] and written["judge"]["model"] == "llama3"
+    assert written["items"][3] == {"index": 3, "answer": "85", "score": 85}
+    assert result["metrics"]["exact_match"] == 0 and result["metrics"]["answers"] == 12
+
+
+def test_responses_without_the_key_are_named(server: JudgeServer) -> None:
+    config("ollama", server)
+    run = compose.compose(["task=judge", "responses=responses.json", "key=reply", "judge=none"])
+    with pytest.raises(ValueError, match="entry 0 .from 0.: has no text as 'reply'; it has: instruction, .*key=NAME"):
+        record.keep(run, judge_task, changes={}, tracker=Tracker(run.tracking))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["judge=none", "judge.model=llama3"], "judge=none asks nobody"),
+        (["judge.url="], "needs judge.url=ADDRESS"),
+        (["judge.model="], "needs judge.model=NAME"),
+        (["judge.prompt='{question} {output}'"], "must have {question}, {output}, {response}, once"),
+        (["judge.retries=-1"], "judge.retries=-1: must be at least 0"),
+        (["responses=nowhere.json"], "responses=nowhere.json: no such file"),
+    ],
+)
+def test_values_that_do_not_go_together_are_refused(overrides: list[str], message: str) -> None:
+    Path("responses.json").write_text(json.dumps(ENTRIES))
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        compose.compose(["task=judge", "responses=responses.json", *overrides])
+
+
+def test_calibration_compares_with_the_published_scores(server: JudgeServer) -> None:
+    published = {key: real(asset) for key, asset in assets.JUDGED.items()}
+    gpt4 = json.loads(published["gpt4_model_1"].read_text())
+    examples = json.loads(published["examples"].read_text())
+    # a judge that says what GPT-4 said of model 1, but for two points, and the same each time
+    asking = template_config()
+    scores = {
+        judge.question(asking, entry, entry["model 1 response"]): min(score + 2, 100)
+        for entry, score in zip(examples, gpt4, strict=True)
+    }
+    server.reply = lambda question, times: str(scores.get(question, 40))
+    run = compose.compose(["task=calibrate", f"judge.url={server.address}", "judge.concurrency=4"])
+    metrics = record.keep(run, calibrate, changes={}, tracker=Tracker(run.tracking))[0]["metrics"]
+    assert metrics["model_1_gpt4_bias"] == pytest.approx(sum(min(s + 2, 100) - s for s in gpt4) / 100)
+    assert metrics["model_1_gpt4_pearson"] > 0.99 and metrics["model_1_same_again"] == 1.0
+    # chapter 7's notebook prints 78.48 and 64.98 for other runs; the published lists have these means
+    assert metrics["model_1_gpt4_published"] == pytest.approx(74.09)
+    assert metrics["model_2_llama3_published"] == pytest.approx(67.37, abs=0.005)
+    assert "model_2_llama3_bias" not in metrics  # 99 scores for 100 responses
+
+
+def template_config() -> JudgeConfig:
+    run = compose.compose(["task=calibrate"])
+    assert run.judge.question == template("alpaca")  # type: ignore[attr-defined]
+    return run.judge  # type: ignore[attr-defined,no-any-return]
+
+
+def test_gpt_4_and_llama_3_agree_as_published() -> None:
+    # the author's correlation analysis prints Pearson 0.805, Spearman 0.698, Kendall 0.573 for model 1
+    gpt4, llama3 = (json.loads(real(assets.JUDGED[f"{name}_model_1"]).read_text()) for name in ("gpt4", "llama3"))
+    found = agreement(gpt4, llama3)
+    assert [found[k] for k in ("pearson", "spearman", "kendall")] == pytest.approx([0.805, 0.698, 0.573], abs=5e-4)

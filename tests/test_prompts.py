@@ -1,0 +1,132 @@
+"""Every template in conf/prompt keeps the contract that training, answering and scoring rely on."""
+
+from collections.abc import Callable
+
+import pytest
+import yaml
+from conftest import real
+
+from scratchlab import experiments
+from scratchlab.data import assets, instructions
+from scratchlab.prompts import PromptConfig, extract, markers, render
+from scratchlab.text import encoding
+
+TEMPLATES = sorted(path.stem for path in (experiments.resource("conf") / "prompt").glob("*.yaml"))
+ENTRIES = [
+    {"instruction": "Name a colour.", "input": "", "output": "Red."},
+    {"instruction": "Rewrite the sentence.", "input": "It rains; {braces} stay.", "output": "Rain falls."},
+    {"instruction": "List two numbers.", "input": "1, 2, 3", "output": "1. one\n2. two: <b>2</b>\n\n"},
+    {"instruction": "What is 2 + 2?\nAnswer briefly.", "input": "Two\nlines", "output": "4"},
+    {"instruction": "Schreib „Grüße“ 日本", "input": "🙂", "output": "Grüße 🙂"},
+    {"instruction": "Say nothing.", "input": "", "output": ""},
+]
+
+
+def template(name: str) -> PromptConfig:
+    path = experiments.resource("conf") / "prompt" / f"{name}.yaml"
+    return PromptConfig(**yaml.safe_load(path.read_text(encoding="utf-8")))
+
+
+@pytest.fixture(scope="module")
+def encode() -> Callable[[str], list[int]]:
+    try:
+        return encoding().encode
+    except FileNotFoundError as error:
+        pytest.skip(f"no GPT-2 vocabulary: {error}")
+
+
+@pytest.fixture(scope="module")
+def real_entries() -> list[dict[str, str]]:
+    return instructions.read(real(assets.INSTRUCTIONS))
+
+
+def test_the_book_s_templates_render_as_printed_in_chapter_7_and_exercise_7_1() -> None:
+    entry = {"instruction": "I", "input": "X", "output": "O"}
+    bare = entry | {"input": ""}
+    preamble = (
+        "Below is an instruction that describes a task. Write a response that appropriately completes the request."
+    )
+    alpaca, phi3 = template("alpaca"), template("phi3")
+    assert render(alpaca, entry) == (
+        f"{preamble}\n\n### Instruction:\nI\n\n### Input:\nX",
+        "\n\n### Response:\nO",
+    )
+    assert render(alpaca, bare)[0] == f"{preamble}\n\n### Instruction:\nI"
+    assert render(phi3, entry) == ("<|user|>\nI\nX", "\n<|assistant|>:\nO")
+    assert render(phi3, bare)[0] == "<|user|>\nI"
+
+
+def test_phi3_chat_is_the_format_that_phi_3_was_trained_on() -> None:
+    entry = {"instruction": "I", "input": "", "output": "O"}
+    assert "".join(render(template("phi3_chat"), entry)) == "<|user|>\nI<|end|>\n<|assistant|>\nO<|end|>"
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_a_template_s_question_ids_are_the_start_of_the_full_ids(name: str, encode: Callable[[str], list[int]]) -> None:
+    for entry in ENTRIES:
+        question, answer = render(template(name), entry)
+        ids, alone = encode(question + answer), encode(question)
+        assert ids[: len(alone)] == alone, entry
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_extraction_takes_back_what_rendering_put_around_a_response(name: str) -> None:
+    for entry in ENTRIES:
+        assert extract(template(name), render(template(name), entry)[1]) == entry["output"].strip()
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_masking_covers_exactly_the_question(name: str, encode: Callable[[str], list[int]]) -> None:
+    for entry in ENTRIES:
+        question, answer = render(template(name), entry)
+        item = instructions.encode(template(name), entry)
+        _, targets = instructions.collate([item], mask=True, max_length=1024)
+        kept = [target for target in targets[0].tolist() if target != instructions.IGNORE]
+        assert encoding().decode(kept) == answer + "<|endoftext|>"
+        assert len(item.ids) - len(kept) + 1 == len(encode(question))
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+@pytest.mark.parametrize("colon", ["", ":"])
+def test_no_marker_leaks_into_a_response_wherever_a_model_writes_it(name: str, colon: str) -> None:
+    prompt = template(name)
+    own = markers(prompt)
+    assert own
+    _, proper = render(prompt, {"instruction": "I", "input": "", "output": "Right."})
+    for marker in own:
+        text = marker.rstrip(":") + colon
+        for generated in (f"{proper}\n{text}\nmore", f"{text}{text}{proper}", f" {text}", f"word {text} word {proper}"):
+            found = extract(prompt, generated)
+            assert not any(m.rstrip(":") in found for m in own), generated
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_the_real_entries_keep_the_contract_too(
+    name: str, real_entries: list[dict[str, str]], encode: Callable[[str], list[int]]
+) -> None:
+    prompt = template(name)
+    for entry in real_entries:
+        question, answer = render(prompt, entry)
+        assert extract(prompt, answer) == entry["output"].strip()
+        assert instructions.encode(prompt, entry).question == len(encode(question))
+
+
+def test_what_a_model_writes_before_the_answer_s_marker_is_no_response() -> None:
+    assert extract(template("alpaca"), ", please.\n\n### Response:\nRed.") == "Red."
+    assert extract(template("alpaca"), "Red.") == "Red."
+    assert extract(template("phi3"), "\n<|assistant|>\nRed.\n<|user|>\nAnd blue?") == "Red."
+
+
+@pytest.mark.parametrize(
+    ("part", "text", "message"),
+    [
+        ("question", "{instruction}", "must have {instruction} and then {input}, once"),
+        ("input", "{inptu}", r"fields \['inptu'\]"),
+        ("answer", "{output}{output}", "must have {output}, once"),
+        ("answer", "{output", "a brace as text is doubled"),
+    ],
+)
+def test_a_template_with_wrong_fields_says_which_it_must_have(part: str, text: str, message: str) -> None:
+    parts = {"question": "{instruction}{input}", "input": "{input}", "answer": "{output}"} | {part: text}
+    with pytest.raises(ValueError, match=message):
+        PromptConfig(**parts)
