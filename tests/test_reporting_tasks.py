@@ -33,7 +33,8 @@ def score(value: float) -> list[dict[str, Any]]:
 
 
 def test_every_task_that_reports_on_records_is_left_out_of_them() -> None:
-    assert set(REPORTING) == {n for n, schema in SCHEMAS.items() if not schema.reusable or not schema.recorded}
+    leaving_a_record = {name for name, schema in SCHEMAS.items() if schema.recorded and not schema.reusable}
+    assert leaving_a_record <= set(REPORTING) <= set(SCHEMAS)
 
 
 def test_the_exit_code_is_1_only_for_a_claim_that_is_not_reproduced(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from scratchlab.verdicts.comparable import diverged, judged
 from scratchlab.verdicts.outcome import Judgement, Verdict, gap, width
 from scratchlab.verdicts.single import nan_verdict
 
-TIMED = ("seconds", "second")
+TIMED = ("seconds", "second", "speedup")
 """Endings of metrics that a clock gave."""
 REPEATS = 3
 TIME_CAP = 0.1
