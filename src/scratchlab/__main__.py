@@ -34,7 +34,7 @@ def run(config: Run, reference: Run | None = None) -> dict[str, Any]:
         log.info("%s %s", "already done (force=true repeats it):" if reused else "done:", folder)
         for name, value in result["metrics"].items():
             log.info("  %s = %s", name, f"{value:.6g}" if isinstance(value, float) else _short(value))
-    return result | {"folder": str(folder)}
+    return result | {"folder": str(folder), "exit_code": config.exit_code(result["metrics"])}
 
 
 def _short(value: Any) -> str:
@@ -61,10 +61,46 @@ class SweepTable(Callback):
             tables.show_sweep(self.folders)
 
 
+class ExitCode(Callback):
+    """Ends the command with the largest exit code of its runs, after all of them."""
+
+    def __init__(self) -> None:
+        self.worst = 0
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+        returned = job_return._return_value
+        if isinstance(returned, dict):
+            self.worst = max(self.worst, returned.get("exit_code", 0))
+
+    def on_run_end(self, config: DictConfig, **kwargs: Any) -> None:
+        if self.worst:
+            sys.exit(self.worst)
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        if self.worst:
+            sys.exit(self.worst)
+
+
 @hydra.main(version_base="1.3", config_path=str(compose.CONF), config_name="config")
 def app(composed: DictConfig) -> dict[str, Any]:
     choices = compose.current_choices()
     return run(compose.typed(composed, choices["task"]), compose.reference(choices))
+
+
+LISTS = ("select", "seeds", "claim", "chapter", "exercise", "factors")
+"""Keys whose value is a list with commas, which Hydra would take for a sweep."""
+
+
+def quote_lists(arguments: list[str]) -> list[str]:
+    """Put the values of `LISTS` in quotes where they hold commas, unless the command is a sweep or has done so."""
+    if {"-m", "--multirun"} & set(arguments):
+        return arguments
+    quoted = []
+    for argument in arguments:
+        key, _, value = argument.partition("=")
+        plain = key in LISTS and "," in value and value[0] not in "'\"[{"
+        quoted.append(f"{key}='{value}'" if plain else argument)
+    return quoted
 
 
 def main() -> None:
@@ -72,6 +108,7 @@ def main() -> None:
     # Hydra prints its own, longer story about errors unless told to let them through
     os.environ["HYDRA_FULL_ERROR"] = "1"
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    sys.argv[1:] = quote_lists(sys.argv[1:])
     try:
         compose.register()
         app()

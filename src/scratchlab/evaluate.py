@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
+from scratchlab.model.compute import Compute
+
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
@@ -31,6 +33,18 @@ def mean_loss(loader: Iterable[Any], loss_of: Callable[[Any], Tensor], batches: 
     """
     losses = [loss_of(batch).item() for batch in islice(loader, batches)]
     return sum(losses) / len(losses) if losses else float("nan")
+
+
+def next_token_loss(model: nn.Module, machine: Compute) -> Callable[[tuple[Tensor, Tensor]], Tensor]:
+    """The mean cross-entropy of a batch of ids (B, T) and the ids that follow each of them (B, T)."""
+
+    def loss_of(batch: tuple[Tensor, Tensor]) -> Tensor:
+        ids, targets = (part.to(machine.device) for part in batch)
+        with machine.autocast():
+            logits = model(ids)
+        return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
+
+    return loss_of
 
 
 @dataclass(frozen=True)

@@ -245,7 +245,7 @@ def read_result(folder: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     result = json.loads(path.read_text(encoding="utf-8"))
-    result["metrics"] = {key: _number(value) for key, value in result["metrics"].items()}
+    result["metrics"] = {key: _number(value) for key, value in (result.get("metrics") or {}).items()}
     return result
 
 

@@ -72,9 +72,9 @@ class Direction(Enum):
     same = "same"
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, frozen=True)
 class Claim:
-    """One published statement about a run's metric, with where it was published."""
+    """One published statement about a run's metric, with where it was published; nothing can change it."""
 
     metric: str
     value: Any = None
@@ -97,6 +97,23 @@ class Claim:
     direction: Direction = Direction.none
     margin: float = 0.0
     """relation: least difference in the claimed direction; same: largest difference still called the same."""
+    judge: str = ""
+    """A judged score: who judged, as the judge's card names it."""
+    device: str = ""
+    """A ratio of times: the device they were measured on."""
+
+    def __post_init__(self) -> None:
+        what = f"claim {self.kind.name} {self.metric}"
+        if self.kind is ClaimKind.relation and (not self.versus or self.direction is Direction.none):
+            raise ValueError(f"{what}: a relation needs versus=EXPERIMENT and direction=higher, lower or same")
+        if self.direction is Direction.same and self.margin <= 0:
+            raise ValueError(f"{what}: margin={self.margin}; `same` needs a margin above 0")
+        if self.kind is ClaimKind.count and not (self.n > 0 and 0 < self.probability < 1):
+            raise ValueError(
+                f"{what}: n={self.n} probability={self.probability}; a count needs draws and a probability"
+            )
+        if self.kind not in (ClaimKind.relation, ClaimKind.ratio) and self.value is None:
+            raise ValueError(f"{what}: no value; only a relation has none")
 
 
 @dataclass(kw_only=True)
@@ -124,6 +141,10 @@ class Run:
     def idle(self) -> dict[str, str]:
         """Keys that are set but cannot change a number in this run, each with the reason."""
         return {}
+
+    def exit_code(self, metrics: dict[str, Any]) -> int:
+        """What the command returns when the run is done; anything but 0 says that what it found is bad news."""
+        return 0
 
     def inputs(self) -> dict[str, str]:
         """Hashes of the files this run would read, by name; cheap, and before anything is computed."""

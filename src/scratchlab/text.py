@@ -8,6 +8,7 @@ from scratchlab.data import assets
 if TYPE_CHECKING:
     import tiktoken
 
+VOCAB_SIZE = 50257
 END_OF_TEXT = 50256
 """The id of `<|endoftext|>`: ends a text, and pads."""
 
@@ -27,7 +28,7 @@ def encoding() -> "tiktoken.Encoding":
 
     return tiktoken.Encoding(
         name="gpt2",
-        explicit_n_vocab=50257,
+        explicit_n_vocab=VOCAB_SIZE,
         pat_str=r50k_pat_str,
         mergeable_ranks=_ranks(),
         special_tokens={"<|endoftext|>": END_OF_TEXT},
@@ -50,3 +51,17 @@ def _ranks() -> dict[bytes, int]:
                 return load_tiktoken_bpe(paths[0])
             return data_gym_to_mergeable_bpe_ranks(paths[0], paths[1])
     raise FileNotFoundError("no GPT-2 vocabulary: " + "\n".join(problems[2:]))
+
+
+def encode(text: str) -> list[int]:
+    """Turn text into ids; `<|endoftext|>` in it becomes the end-of-text token, as in the book's loaders."""
+    return encoding().encode(text, allowed_special={"<|endoftext|>"})
+
+
+def check_vocab_size(size: int) -> None:
+    """Raise ValueError if a model with that many tokens cannot read and write this encoding."""
+    if size != VOCAB_SIZE:
+        raise ValueError(
+            f"model.vocab_size={size}: text is encoded with GPT-2's {VOCAB_SIZE} tokens; "
+            f"possible: model.vocab_size={VOCAB_SIZE}"
+        )

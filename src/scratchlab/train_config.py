@@ -1,6 +1,7 @@
 """How long and how fast to train, as a plain dataclass."""
 
 from dataclasses import dataclass
+from enum import Enum
 
 
 @dataclass(kw_only=True)
@@ -26,3 +27,51 @@ class TrainConfig:
             raise ValueError(f"train.lr={self.lr}: must be above 0 and below 1")
         if not 0 <= self.weight_decay < 1:
             raise ValueError(f"train.weight_decay={self.weight_decay}: must be at least 0 and below 1")
+
+
+class Decay(Enum):
+    none = "none"
+    cosine = "cosine"
+
+
+@dataclass(kw_only=True)
+class PretrainTraining(TrainConfig):
+    """The constant rate of chapter 5, or appendix D's warm-up, decay and clipping."""
+
+    max_length: int | None = None
+    """Tokens of a window; null: the model's context length."""
+    stride: int | None = None
+    """Tokens from the start of a window to the next; null: a window's length, so that none overlap."""
+    warmup: int = 0
+    """Batches in which the rate climbs from `initial_lr` to `lr`."""
+    initial_lr: float = 0.0
+    decay: Decay = Decay.none
+    """cosine: after the warm-up the rate falls from `lr` to `min_lr`."""
+    min_lr: float = 0.0
+    clip_norm: float = 0.0
+    """Largest norm of the gradient of all parameters together, once the warm-up is over; 0: no limit."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for key in ("max_length", "stride"):
+            value = getattr(self, key)
+            if value is not None and value < 1:
+                raise ValueError(f"train.{key}={value}: must be at least 1, or null")
+        if self.warmup < 0 or self.clip_norm < 0:
+            key = "warmup" if self.warmup < 0 else "clip_norm"
+            raise ValueError(f"train.{key}={getattr(self, key)}: must be 0 (none) or above")
+        for key, acts, needs in (
+            ("initial_lr", self.warmup > 0, "train.warmup=20"),
+            ("min_lr", self.decay is Decay.cosine, "train.decay=cosine"),
+        ):
+            value = getattr(self, key)
+            if value and not acts:
+                raise ValueError(
+                    f"train.{key}={value}: only a run with {needs.split('=')[0]} uses it; nearest: {needs}"
+                )
+            if not 0 <= value <= self.lr:
+                raise ValueError(f"train.{key}={value}: must be at least 0 and at most train.lr={self.lr}")
+
+    @property
+    def scheduled(self) -> bool:
+        return self.warmup > 0 or self.decay is not Decay.none

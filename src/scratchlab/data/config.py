@@ -31,6 +31,8 @@ class MessagesConfig:
     split: Split = Split.script
     split_seed: int = 123
     """Seeds the balancing sample and the shuffles (and, for generated messages, the generator); not the run."""
+    shuffle_labels: bool = False
+    """Deal the training labels out at random: a control arm, which can learn nothing that helps on the test split."""
     pad_to: int | str = "longest"
     """`longest` training message, the model's `context`, `none` (batches of one), or a number of tokens."""
 
@@ -51,3 +53,41 @@ class MessagesConfig:
             raise ValueError(
                 f"data.size={self.size}: only data=messages is made to size; the SMS Spam Collection has 5,572 rows"
             )
+
+
+class CorpusSource(Enum):
+    verdict = "verdict"
+    """Edith Wharton's short story, which the book trains on."""
+    file = "file"
+    """A UTF-8 text of one's own."""
+
+
+@dataclass(kw_only=True)
+class CorpusConfig:
+    """A text to be cut into windows (chapters 2 and 5)."""
+
+    source: CorpusSource = CorpusSource.verdict
+    path: str = ""
+    """file: where the text lies."""
+    train_fraction: float = 0.9
+    """Part of the characters, from the start, that is trained on; the rest is for validation."""
+
+    def __post_init__(self) -> None:
+        file = self.source is CorpusSource.file
+        if file != bool(self.path):
+            raise ValueError(
+                f"data.path={self.path} with data.source={self.source.name}: possible: data=verdict without a path, "
+                "or data=text data.path=FILE"
+            )
+        if not 0 < self.train_fraction < 1:
+            raise ValueError(f"data.train_fraction={self.train_fraction}: must be above 0 and below 1")
+
+    def inputs(self) -> dict[str, str]:
+        """The hash of the text."""
+        from pathlib import Path
+
+        from scratchlab.data import assets
+
+        if self.source is CorpusSource.verdict:
+            return {"data": assets.VERDICT.sha256}
+        return {"data": assets.sha256(Path(self.path))} if Path(self.path).is_file() else {}

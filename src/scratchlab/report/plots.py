@@ -19,6 +19,109 @@ def curves(history: list[dict[str, Any]], names: Sequence[str], *, by: str, path
     axes.set_ylabel(names[0].split("_")[-1])
     axes.grid(alpha=0.3)
     axes.legend()
+    _save(figure, path)
+
+
+def forest(rows: Sequence[dict[str, Any]], metric: str, *, path: Path) -> bool:
+    """Draw each arm's difference from the baseline with its interval; False, and nothing, where no arm has one.
+
+    The wide bar is for new seeds and new items, the narrow one for new seeds on the same items.
+    """
+    from matplotlib.figure import Figure
+
+    shown = [row for row in rows if row["delta"]]
+    if not shown:
+        return False
+    scale = 100 if metric.endswith("accuracy") else 1
+    figure = Figure(figsize=(7, 1.2 + 0.42 * len(shown)), layout="constrained")
+    axes = figure.add_subplot()
+    for place, row in enumerate(reversed(shown)):
+        delta = row["delta"]
+        color = "tab:red" if row["confounds"] else "tab:gray" if row["no_effect"] else "tab:blue"
+        for bounds, width in ((delta["interval"], 1.5), (delta["interval_seeds"], 4)):
+            if bounds:
+                axes.plot([scale * bound for bound in bounds], [place, place], color=color, lw=width, alpha=0.7)
+        axes.plot(scale * delta["value"], place, "o", color=color, ms=6)
+    axes.axvline(0, color="black", lw=0.8)
+    axes.set_yticks(range(len(shown)), [_wrapped(row["name"]) for row in reversed(shown)], fontsize=8)
+    unit = " (points)" if scale == 100 else ""
+    axes.set_xlabel(f"difference in {metric.replace('_', ' ')} from the baseline{unit}")
+    axes.grid(axis="x", alpha=0.3)
+    _save(figure, path)
+    return True
+
+
+def bands(histories: dict[str, list[list[dict[str, Any]]]], name: str, *, by: str, path: Path) -> bool:
+    """Draw `name` over `by`: for each arm the mean over its seeds, with a band from the lowest to the highest."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    drawn = 0
+    for label, runs in histories.items():
+        points: dict[Any, list[float]] = {}
+        for run in runs:
+            for line in run:
+                if by in line and isinstance(line.get(name), int | float):
+                    points.setdefault(line[by], []).append(float(line[name]))
+        full = {x: values for x, values in sorted(points.items()) if len(values) == len(runs)}
+        if len(full) < 2:
+            continue  # one point is no curve
+        drawn += 1
+        style = "-" if drawn <= 10 else "--"
+        (line_,) = axes.plot(
+            list(full), [sum(v) / len(v) for v in full.values()], style, label=_wrapped(label), marker="."
+        )
+        axes.fill_between(
+            list(full),
+            [min(v) for v in full.values()],
+            [max(v) for v in full.values()],
+            alpha=0.15,
+            color=line_.get_color(),
+        )
+    if not drawn:
+        return False
+    axes.set_xlabel(by)
+    axes.set_ylabel(name.replace("_", " "))
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=7)
+    _save(figure, path)
+    return True
+
+
+def _wrapped(label: str) -> str:
+    return label if len(label) <= 40 else f"{label[:37]}..."
+
+
+def _save(figure: Any, path: Path) -> None:
+    temporary = path.with_name(f".{path.name}")
+    figure.savefig(temporary, format="png", dpi=120)
+    temporary.replace(path)
+
+
+def heat_maps(
+    grids: dict[str, list[list[float]]],
+    *,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    labels: tuple[str, str],
+    path: Path,
+) -> None:
+    """Draw one map for each of `grids` (rows, columns), values written in; `labels` name the axes x and y."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4 * len(grids), 3.6), layout="constrained")
+    for axes, (name, grid) in zip(figure.subplots(1, len(grids), squeeze=False)[0], grids.items(), strict=True):
+        axes.imshow(grid, aspect="auto", cmap="cividis")
+        middle = (max(map(max, grid)) + min(map(min, grid))) / 2
+        for y, row in enumerate(grid):
+            for x, value in enumerate(row):
+                axes.text(x, y, f"{value:.2f}", ha="center", va="center", color="black" if value > middle else "white")
+        axes.set_title(name.replace("_", " "))
+        axes.set_xticks(range(len(columns)), columns)
+        axes.set_yticks(range(len(rows)), rows)
+        axes.set_xlabel(labels[0])
+        axes.set_ylabel(labels[1])
     temporary = path.with_name(f".{path.name}")
     figure.savefig(temporary, format="png", dpi=120)
     temporary.replace(path)

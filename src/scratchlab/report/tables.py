@@ -1,124 +1,114 @@
-"""Tables over many runs: one row an arm, that is, runs which differ in nothing but the seed."""
+"""Comparisons as cells: for the terminal, Markdown, LaTeX and CSV; and the table that ends a sweep."""
 
-import json
 import os
-import statistics
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from scratchlab import record
-from scratchlab.experiments import LOADER
-from scratchlab.run import NOT_A_NUMBER_CHANGER
-
-
-@dataclass(frozen=True)
-class Arm:
-    """Runs of one configuration, seeds apart."""
-
-    name: str
-    config: dict[str, Any]
-    """Flat, without the seed and what cannot change a number."""
-    results: list[dict[str, Any]]
-    folders: list[Path]
-
-    @property
-    def seeds(self) -> list[int]:
-        return [result["seed"] for result in self.results]
-
-    def values(self, metric: str) -> list[float]:
-        """The metric in every run that has it as a number, in order of seeds."""
-        found = [result["metrics"].get(metric) for result in self.results]
-        return [float(value) for value in found if isinstance(value, int | float)]
-
-
-def arms(folders: Iterable[Path]) -> list[Arm]:
-    """Group finished runs into arms, in the order in which each first appears; seeds in order."""
-    groups: dict[str, list[tuple[dict[str, Any], dict[str, Any], Path]]] = {}
-    for folder in folders:
-        result = record.read_result(folder)
-        if result is None or result["status"] != "done":
-            continue
-        config = _acting(yaml.load((folder / record.CONFIG).read_text(encoding="utf-8"), Loader=LOADER))
-        key = json.dumps([result["name"], config], sort_keys=True)
-        groups.setdefault(key, []).append((config, result, folder))
-    found = []
-    for runs in groups.values():
-        runs.sort(key=lambda run: run[1]["seed"])
-        found.append(Arm(runs[0][1]["name"], runs[0][0], [run[1] for run in runs], [run[2] for run in runs]))
-    return found
-
-
-def _acting(config: dict[str, Any]) -> dict[str, Any]:
-    flat = record.dotted(config)
-    skip = (*NOT_A_NUMBER_CHANGER, "seed")
-    return {k: v for k, v in flat.items() if not any(k == s or k.startswith(f"{s}.") for s in skip)}
-
-
-def differing(found: list[Arm]) -> list[str]:
-    """The configuration keys whose values are not the same in all arms."""
-    keys = list(dict.fromkeys(key for arm in found for key in arm.config))
-    return [key for key in keys if len({json.dumps(arm.config.get(key)) for arm in found}) > 1]
-
-
-def same_outcome(found: list[Arm]) -> dict[int, int]:
-    """Arms that measured exactly what an earlier arm measured, loss by loss: index of the one, index of the other.
-
-    Where only configuration differs, this shows that the difference had no effect.
-    """
-    first: dict[str, int] = {}
-    same: dict[int, int] = {}
-    for index, arm in enumerate(found):
-        print_of = json.dumps(
-            [(r["seed"], record.read_history(f)) for r, f in zip(arm.results, arm.folders, strict=True)]
-        )
-        if print_of in first:
-            same[index] = first[print_of]
-        else:
-            first[print_of] = index
-    return same
-
-
 COLUMNS = ("train_accuracy", "val_accuracy", "test_accuracy", "train_loss", "val_loss", "train_seconds")
-"""Metrics that a short table shows, where runs have them."""
+"""Metrics that a short table shows beside the compared one, where runs have them."""
+MOST_SETTINGS = 3
+"""Settings that get a column each; more are put into one."""
 
 
-def show_sweep(folders: list[Path]) -> None:
-    """Print one row an arm: what differed, mean and spread over seeds, and where the records are."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+def cells(rows: Sequence[Mapping[str, Any]], metric: str) -> tuple[list[str], list[list[str]]]:
+    """Column names and cells of a comparison, from the lines of table.json."""
+    settings = list(dict.fromkeys(key for row in rows for key in row["changed"]))
+    apart = len(settings) <= MOST_SETTINGS
+    others = (*COLUMNS, "test_accuracy_without_copies")
+    shown = [m for m in others if m != metric and any(m in row["metrics"] for row in rows)]
+    columns = [
+        "arm",
+        *([] if apart else ["changed"]),
+        "seeds",
+        _words(metric),
+        "difference",
+        "95% interval",
+        "p (Holm)",
+    ]
+    columns += ["finding", *(_words(m) for m in shown), "notes"]
+    table = []
+    for row in rows:
+        changed = ", ".join(f"{key}={value}" for key, value in row["changed"].items())
+        line = [row["name"], *([] if apart else [changed]), ",".join(map(str, row["seeds"]))]
+        line += [
+            mean_and_spread(row["metrics"].get(metric), metric),
+            *_difference(row["delta"], metric),
+            row["finding"],
+        ]
+        table.append([*line, *(mean_and_spread(row["metrics"].get(m), m) for m in shown), notes(row)])
+    if apart and settings:
+        columns[1:1] = settings
+        for line, row in zip(table, rows, strict=True):
+            line[1:1] = [str(row["settings"].get(key, "-")) for key in settings]
+    return columns, table
 
-    found = arms(folders)
-    if not found:
-        return
-    keys, same = differing(found), same_outcome(found)
-    metrics = [name for name in COLUMNS if any(arm.values(name) for arm in found)]
-    table = Table(title="mean over seeds, ± sample standard deviation; accuracies in %", show_lines=True)
-    for name in [*(keys or ["name"]), "seeds", *metrics, *(["note"] if same else [])]:
-        table.add_column(name.replace("_", " "), overflow="fold")
-    for index, arm in enumerate(found):
-        row = [str(arm.config.get(key, "-")) for key in keys] or [arm.name]
-        row += [",".join(map(str, arm.seeds)), *(_mean_and_spread(arm.values(name), name) for name in metrics)]
-        if same:
-            row.append(f"no effect: measured the same as row {same[index] + 1}" if index in same else "")
-        table.add_row(*(Text(cell) for cell in row))
-    console = Console()
-    console.print(table)
-    console.print(f"records: {_common(folders)}", highlight=False, soft_wrap=True)
+
+def _words(metric: str) -> str:
+    return metric.replace("_", " ")
 
 
-def _mean_and_spread(values: list[float], metric: str) -> str:
-    if not values:
+def notes(row: Mapping[str, Any]) -> str:
+    parts = [f"CONFOUNDED: {text}" for text in row["confounds"]]
+    parts += [note for note in row["notes"] if note != "baseline"]
+    if row["mcnemar"]:
+        tests = ", ".join(f"{t['seed']}: +{t['gained']} -{t['lost']} p={t['p']:.2g}" for t in row["mcnemar"][:5])
+        parts.append(f"McNemar by seed (these models only): {tests}{' ...' * (len(row['mcnemar']) > 5)}")
+    if row["resolution"]:
+        parts.append(row["resolution"])
+    return ". ".join(parts)
+
+
+def _difference(delta: Mapping[str, Any] | None, metric: str) -> list[str]:
+    if delta is None:
+        return ["", "", ""]
+    interval = delta["interval"]
+    bounds = f"{_signed(interval[0], metric)} to {_signed(interval[1], metric)}" if interval else "unknown"
+    p = "" if delta["p"] is None else f"{delta['p']:.2g} ({delta['p_holm']:.2g})"
+    return [_signed(delta["value"], metric), bounds, p]
+
+
+def _signed(value: float, metric: str) -> str:
+    return f"{100 * value:+.2f}" if "accuracy" in metric else f"{value:+.4g}"
+
+
+def mean_and_spread(found: Mapping[str, Any] | None, metric: str) -> str:
+    """Mean and sample standard deviation as one cell; accuracies in percent."""
+    if found is None:
         return "-"
-    percent = metric.endswith("accuracy")
-    scale, digits = (100, 2) if percent else (1, 1 if metric.endswith("seconds") else 3)
-    mean = f"{scale * statistics.mean(values):.{digits}f}"
-    return f"{mean} ± {scale * statistics.stdev(values):.{digits}f}" if len(values) > 1 else mean
+    bad = f" ({found['diverged']} diverged)" if found.get("diverged") else ""
+    if found["mean"] is None:
+        return f"-{bad}"
+    scale, digits = (100, 2) if "accuracy" in metric else (1, 1 if metric.endswith("seconds") else 3)
+    mean = f"{scale * found['mean']:.{digits}f}"
+    return (f"{mean} ± {scale * found['spread']:.{digits}f}" if found["spread"] is not None else mean) + bad
 
 
-def _common(folders: list[Path]) -> str:
-    return str(Path(os.path.commonpath([folder.resolve() for folder in folders])))
+def show(title: str, rows: Sequence[Mapping[str, Any]], metric: str) -> None:
+    """Print the columns that fit a terminal, and below them what there is to say about each arm."""
+    from scratchlab.report import terminal
+
+    columns, table = cells(rows, metric)
+    compared = _words(metric)
+    wide = {_words(m) for m in (*COLUMNS, "test_accuracy_without_copies")} - {compared} | {"notes"}
+    kept = [i for i, column in enumerate(columns) if column not in wide]
+    terminal.show(title, [columns[i] for i in kept], [[line[i] for i in kept] for line in table])
+    for row in rows:
+        if text := notes(row):
+            terminal.say(f"{row['name']}: {text}")
+
+
+def show_sweep(folders: Sequence[Path]) -> None:
+    """Print how the runs of a sweep compare with its first arm, and where the records are."""
+    from scratchlab.measured import REPORTING, arms, read_run
+    from scratchlab.report import compare, terminal
+
+    found = arms(run for run in map(read_run, folders) if run.task not in REPORTING)
+    if not found or not any(run.metrics for run in found[0].runs):
+        return
+    metric = compare.choose_metric(found, found[0], "")
+    rows = compare.rows(found, found[0], metric)
+    show("mean over seeds ± sample standard deviation; accuracies in %; the first arm is the baseline", rows, metric)
+    root = os.path.commonpath([folder.resolve() for folder in folders])
+    names = ",".join(dict.fromkeys(arm.name for arm in found))
+    terminal.say(f"records: {root}; more with: scratchlab task=compare select={names}")

@@ -96,7 +96,7 @@ def classified(model: "GPT", run: Classify, length: int | None, line: str, machi
     """The class of a message and its probability; the message is brought to the length that training had."""
     import torch
 
-    from scratchlab.data.spam import LABELS
+    from scratchlab.data.collection import LABELS
     from scratchlab.model.classifier import class_logits
     from scratchlab.text import END_OF_TEXT, encoding
 

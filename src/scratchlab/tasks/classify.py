@@ -1,6 +1,7 @@
 """Fine-tune a GPT to tell spam from ham: chapter 6, its exercises, and every row of the book's table of variants."""
 
 import csv
+import hashlib
 import io
 import logging
 import time
@@ -137,11 +138,12 @@ def fit(
     loaders = spam.loaders(encoded.splits, config.train.batch_size)
     optimizer = train.adamw(model, lr=config.train.lr, weight_decay=config.train.weight_decay)
     every, batches = config.train.eval_every, config.train.eval_batches
-    tokens_seen, started = 0, time.perf_counter()
+    tokens_seen, order, started = 0, hashlib.sha256(), time.perf_counter()
 
     def counted_loss(batch: spam.Batch) -> Tensor:
         nonlocal tokens_seen
         tokens_seen += batch[0].numel()
+        order.update(batch[2].numpy().tobytes())
         return loss_of(batch)
 
     steps = train.steps(
@@ -165,6 +167,7 @@ def fit(
             record.history(epoch=step.epoch, **accuracies)
             log.info("epoch %d: train accuracy %.4f, val accuracy %.4f", step.epoch, *accuracies.values())
     seconds = time.perf_counter() - started
+    record.hashes["batch_order"] = order.hexdigest()
     with evaluate.evaluating(model):
         predictions = {name: evaluate.predict(loaders[name], logits_of) for name in spam.SPLITS}
     write_predictions(record, predictions)

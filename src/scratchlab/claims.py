@@ -1,0 +1,60 @@
+"""The published claims of the experiments, typed; the files are the only place where a claim can be changed."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, dataclass, fields
+from typing import Any
+
+from scratchlab.experiments import Experiment
+from scratchlab.run import Claim, ClaimKind, Direction
+
+
+@dataclass(frozen=True)
+class Stated:
+    """A claim with the experiment it is made about."""
+
+    experiment: str
+    claim: Claim
+
+    @property
+    def label(self) -> str:
+        """Short name, as in `ch06_main:test_accuracy:score`."""
+        return f"{self.experiment}:{self.claim.metric}:{self.claim.kind.name}"
+
+
+def parse(entry: Mapping[str, Any], where: str) -> Claim:
+    """Turn a claim as a file or a record holds it into its type.
+
+    Raises:
+        ValueError: a field is unknown, missing or not possible; the message says where.
+    """
+    known = {part.name: part for part in fields(Claim)}
+    for key in entry:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, 1, 0.5)
+            raise ValueError(
+                f"{where}: a claim has no {key!r}; possible: {', '.join(known)}"
+                + (f"; nearest: {near[0]}" if near else "")
+            )
+    missing = [n for n, part in known.items() if part.default is MISSING and n not in entry]
+    if missing:
+        raise ValueError(f"{where}: the claim {dict(entry)} lacks {', '.join(missing)}")
+    values = dict(entry)
+    for key, kind in (("kind", ClaimKind), ("direction", Direction)):
+        if key in values and not isinstance(values[key], kind):
+            if values[key] not in kind.__members__:
+                raise ValueError(f"{where}: {key}={values[key]}; possible: {', '.join(kind.__members__)}")
+            values[key] = kind[values[key]]
+    try:
+        return Claim(**values)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
+
+
+def of(experiments: Iterable[Experiment]) -> list[Stated]:
+    """Every claim of these experiments, in the order of their files."""
+    return [
+        Stated(experiment.name, parse(entry, str(experiment.path)))
+        for experiment in experiments
+        for entry in experiment.claims
+    ]

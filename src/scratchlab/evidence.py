@@ -1,0 +1,88 @@
+"""All that records say at once: verdicts on claims, and one comparison for each kind of run."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from scratchlab import claims
+from scratchlab.claims import Stated
+from scratchlab.experiments import Experiment
+from scratchlab.measured import Arm, Measured, arms, by_name, read_runs
+from scratchlab.report import compare
+from scratchlab.verdicts import judge, row
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The arms of one task against one baseline."""
+
+    task: str
+    metric: str
+    baseline: Arm
+    arms: list[Arm]
+    rows: list[dict[str, Any]]
+    flips: dict[str, list[dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    runs: list[Measured]
+    verdicts: list[dict[str, Any]]
+    comparisons: list[Comparison]
+
+
+def gather(
+    out: Path | str,
+    experiments: Mapping[str, Experiment],
+    *,
+    select: str = "*",
+    seeds: Sequence[int] = (),
+    baseline: str = "",
+) -> Evidence:
+    """Read the records below `out` and judge and compare all that match `select`; needs no data and no weights."""
+    every = read_runs(out, seeds=seeds)
+    globs = [glob.strip() for glob in select.split(",")]
+    runs = [run for run in every if any(fnmatchcase(run.name, glob) for glob in globs)]
+    named = by_name(every)  # a claim may be about a run outside of the selection
+    names = [n for n in dict.fromkeys((*experiments, *named)) if any(fnmatchcase(n, glob) for glob in globs)]
+    stated = [s for name in names for s in claims_about(name, experiments, named)]
+    verdicts = [row(s, judge(s, named, experiments)) for s in stated]
+    return Evidence(runs, verdicts, comparisons(runs, experiments, baseline))
+
+
+def claims_about(
+    name: str, experiments: Mapping[str, Experiment], runs: Mapping[str, Sequence[Measured]]
+) -> list[Stated]:
+    """The claims of an experiment's file; of its records, where no file has that name."""
+    if name in experiments:
+        return claims.of([experiments[name]])
+    holder = next((run for run in runs.get(name, ()) if run.claims), None)
+    entries = holder.claims if holder else ()
+    return [Stated(name, claims.parse(entry, f"{name} (its record)")) for entry in entries]
+
+
+def comparisons(
+    runs: Iterable[Measured], experiments: Mapping[str, Experiment], baseline: str = ""
+) -> list[Comparison]:
+    """One comparison for each task that has at least two arms with a number in common."""
+    by_task: dict[str, list[Arm]] = {}
+    for arm in arms(runs):
+        by_task.setdefault(arm.runs[0].task, []).append(arm)
+    declared = {name: list(experiment.differences) for name, experiment in experiments.items()}
+    found = []
+    for task, members in by_task.items():
+        if len(members) < 2:
+            continue
+        try:
+            base = compare.choose_baseline(members, baseline)
+        except ValueError:
+            base = compare.choose_baseline(members, "")  # the one asked for belongs to another task
+        metric = next((m for m in compare.PREFERRED if base.values(m)), "")
+        if not metric:
+            continue
+        rows = compare.rows(members, base, metric, declared=declared)
+        flips = {arm.label: compare.flips(arm, base, metric) for arm in members if arm is not base}
+        found.append(Comparison(task, metric, base, members, rows, flips))
+    return found

@@ -1,0 +1,34 @@
+"""The exercises of the appendix, by number, with a few words on each."""
+
+EXERCISES = {
+    "2.1": "byte pair encoding of unknown words",
+    "2.2": "data loaders with other strides and context sizes",
+    "3.1": "moving weights between two self-attention classes",
+    "3.2": "two-dimensional embedding vectors from two heads",
+    "3.3": "attention modules of GPT-2's size",
+    "4.1": "parameters in feed-forward and attention modules",
+    "4.2": "larger GPT models",
+    "4.3": "separate dropout rates",
+    "5.1": "temperature and sampling frequencies",
+    "5.2": "temperatures and top-k settings",
+    "5.3": "deterministic generation",
+    "5.4": "continued pretraining",
+    "5.5": "losses of the pretrained model",
+    "5.6": "larger pretrained models",
+    "6.1": "padding to the longest supported input",
+    "6.2": "fine-tuning the whole model",
+    "6.3": "first token against last token",
+    "7.1": "another prompt style",
+    "7.2": "instruction masking",
+    "7.3": "fine-tuning on the Alpaca data",
+    "7.4": "fine-tuning with LoRA",
+    "A.1": "a working installation",
+    "A.2": "a check of the environment",
+    "A.3": "parameters of a small network",
+    "A.4": "matrix multiplication on CPU and GPU",
+}
+
+
+def numbers(text: str) -> list[str]:
+    """The exercises in an experiment's `exercise`, such as `6.1, 6.2`."""
+    return [part.strip() for part in text.split(",") if part.strip()]

@@ -1,0 +1,234 @@
+"""What runs have measured, as their records say: the side of every comparison that is ours.
+
+Records come from other versions and other machines, so every field but the folder may be missing; `Measured.missing`
+says what is.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from scratchlab import record
+from scratchlab.experiments import LOADER
+from scratchlab.run import NOT_A_NUMBER_CHANGER
+
+if TYPE_CHECKING:
+    import numpy as np
+
+PREDICTIONS = "predictions.csv"
+REPORTING = ("ablate", "bundle", "compare", "coverage", "golden", "lint", "list", "report", "reproduce", "verify")
+"""Tasks whose records are about other records."""
+
+
+@dataclass(frozen=True)
+class Items:
+    """Predictions over one split, sorted by index."""
+
+    index: "np.ndarray"
+    label: "np.ndarray"
+    prediction: "np.ndarray"
+    probability: "np.ndarray"
+
+    @property
+    def correct(self) -> "np.ndarray":
+        return (self.label == self.prediction).astype(float)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One run as its folder tells it."""
+
+    folder: Path
+    name: str
+    seed: int
+    status: str
+    """done, failed, interrupted; `unfinished` where there is no result, `unreadable` where it is no JSON."""
+    task: str = ""
+    error: str = ""
+    fingerprint: str = ""
+    metrics: dict[str, Any] = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict)
+    """Flat, with dotted keys."""
+    changes: dict[str, Any] = field(default_factory=dict)
+    hashes: dict[str, str] = field(default_factory=dict)
+    no_effect: dict[str, str] = field(default_factory=dict)
+    claims: tuple[dict[str, Any], ...] = ()
+    device: str = ""
+    seconds: float = 0.0
+    started: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    git: dict[str, Any] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
+
+    @property
+    def done(self) -> bool:
+        return self.status == "done"
+
+    @property
+    def acting(self) -> dict[str, Any]:
+        """The flat configuration without the seed and what cannot change a number."""
+        skip = (*NOT_A_NUMBER_CHANGER, "seed")
+        return {k: v for k, v in self.config.items() if not any(k == s or k.startswith(f"{s}.") for s in skip)}
+
+    @cached_property
+    def history_text(self) -> str:
+        path = self.folder / record.HISTORY
+        return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+    @property
+    def history_digest(self) -> str:
+        """Hash of every loss on the way; empty where there is no history."""
+        return hashlib.sha256(self.history_text.encode()).hexdigest() if self.history_text else ""
+
+    @property
+    def batches(self) -> int | None:
+        """Batches trained on; None where the history does not say."""
+        return self.history_text.count('"batch_loss"') or None
+
+    def items(self, split: str) -> Items | None:
+        """The predictions over a split; None where the run has none."""
+        path = self.folder / PREDICTIONS
+        return _read_items(path, split, path.stat().st_mtime_ns) if path.is_file() else None
+
+
+@lru_cache(maxsize=4096)
+def _read_items(path: Path, split: str, _written: int) -> Items | None:
+    import numpy as np
+
+    header, *lines = path.read_text(encoding="utf-8").splitlines()
+    names = header.split(",")
+    lines = [line for line in lines if line.startswith(f"{split},")]
+    wanted = ("index", "label", "prediction", "probability")
+    if not lines or not set(wanted[:3]) <= set(names):
+        return None
+    present = [name for name in wanted if name in names]
+    table = np.loadtxt(lines, delimiter=",", usecols=[names.index(name) for name in present], ndmin=2)
+    table = table[np.argsort(table[:, 0], kind="stable")]
+    columns = dict(zip(present, table.T, strict=True))
+    columns.setdefault("probability", np.full(len(table), np.nan))
+    return Items(*(columns[name] for name in wanted))
+
+
+def read_run(folder: Path) -> Measured:
+    """Read one folder, whatever state it is in."""
+    missing: list[str] = []
+    config: dict[str, Any] = {}
+    if (folder / record.CONFIG).is_file():
+        try:
+            loaded = yaml.load((folder / record.CONFIG).read_text(encoding="utf-8"), Loader=LOADER)
+            config = record.dotted(loaded if isinstance(loaded, dict) else {}, keep=("claims",))
+        except yaml.YAMLError:
+            missing.append(f"{record.CONFIG} (no YAML)")
+    else:
+        missing.append(record.CONFIG)
+    name = str(config.get("name") or folder.parent.name)
+    try:
+        result = record.read_result(folder)
+    except (ValueError, AttributeError, KeyError, TypeError) as error:
+        return Measured(folder, name, config.get("seed", 0), "unreadable", error=f"{record.RESULT}: {error}")
+    if result is None:
+        return Measured(folder, name, config.get("seed", 0), "unfinished", config=config, missing=tuple(missing))
+    missing += [key for key in ("status", "seed", "changes", "hashes", "device") if key not in result]
+    seed = result.get("seed", config.get("seed", 0))
+    return Measured(
+        folder,
+        str(result.get("name") or name),
+        int(seed),
+        result.get("status", "done"),
+        config=config,
+        fingerprint=result.get("fingerprint") or folder.name,
+        claims=tuple(result.get("claims") or config.get("claims") or ()),
+        missing=tuple(missing),
+        **{key: result[key] for key in _PLAIN if result.get(key) is not None},
+    )
+
+
+_PLAIN = (
+    "task", "error", "metrics", "changes", "hashes", "no_effect", "device", "seconds", "started", "versions", "git",
+)  # fmt: skip
+
+
+def read_runs(out: Path | str, select: str = "*", seeds: Sequence[int] = ()) -> list[Measured]:
+    """Every run below `out` whose name matches one of the comma-separated globs; `seeds`: only these.
+
+    Records of tasks that only report on other records are left out.
+    """
+    globs = [glob.strip() for glob in select.split(",")]
+    folders = {path.parent for name in (record.CONFIG, record.RESULT) for path in Path(out).glob(f"*/*/{name}")}
+    chosen = sorted(f for f in folders if any(fnmatchcase(f.parent.name, glob) for glob in globs))
+    runs = [read_run(folder) for folder in chosen]
+    return [run for run in runs if (run.task or run.name) not in REPORTING and (not seeds or run.seed in seeds)]
+
+
+def by_name(runs: Iterable[Measured]) -> dict[str, list[Measured]]:
+    found: dict[str, list[Measured]] = {}
+    for run in runs:
+        found.setdefault(run.name, []).append(run)
+    return found
+
+
+def latest_of_each_seed(runs: Iterable[Measured]) -> list[Measured]:
+    """One run a seed, the last one started, in order of seeds."""
+    latest: dict[int, Measured] = {}
+    for run in sorted(runs, key=lambda run: run.started):
+        latest[run.seed] = run
+    return [latest[seed] for seed in sorted(latest)]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Finished runs of one configuration, seeds apart."""
+
+    name: str
+    label: str
+    """The name, with what tells it from other arms of the same name."""
+    config: dict[str, Any]
+    """Flat, without the seed and what cannot change a number."""
+    runs: tuple[Measured, ...]
+
+    @property
+    def seeds(self) -> list[int]:
+        return [run.seed for run in self.runs]
+
+    def run(self, seed: int) -> Measured:
+        return next(run for run in self.runs if run.seed == seed)
+
+    def values(self, metric: str) -> list[float]:
+        """The metric of every run that has it as a number, in order of seeds."""
+        found = [run.metrics.get(metric) for run in self.runs]
+        return [float(value) for value in found if isinstance(value, int | float) and not isinstance(value, bool)]
+
+
+def arms(runs: Iterable[Measured]) -> list[Arm]:
+    """Group finished runs into arms, in the order in which each first appears."""
+    groups: dict[str, list[Measured]] = {}
+    for run in runs:
+        if run.done:
+            key = json.dumps([run.name, run.acting or run.changes], sort_keys=True, default=str)
+            groups.setdefault(key, []).append(run)
+    found = [
+        Arm(group[0].name, group[0].name, group[0].acting, tuple(latest_of_each_seed(group)))
+        for group in groups.values()
+    ]
+    return [_labelled(arm, [other for other in found if other.name == arm.name]) for arm in found]
+
+
+def _labelled(arm: Arm, namesakes: list[Arm]) -> Arm:
+    keys = differing(namesakes)
+    if not keys:
+        return arm
+    told = ", ".join(f"{key}={arm.config.get(key, '-')}" for key in keys)
+    return Arm(arm.name, f"{arm.name} [{told}]", arm.config, arm.runs)
+
+
+def differing(found: Sequence[Arm]) -> list[str]:
+    """The configuration keys whose values are not the same in all arms."""
+    keys = list(dict.fromkeys(key for arm in found for key in arm.config))
+    return [key for key in keys if len({json.dumps(arm.config.get(key), default=str) for arm in found}) > 1]

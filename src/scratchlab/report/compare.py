@@ -1,0 +1,375 @@
+"""Which change moved the number, by how much, and is that more than noise: arms against one baseline.
+
+Pure functions over records; the messages' texts come in from outside where they are at hand.
+"""
+
+import difflib
+import json
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from scratchlab import stats
+from scratchlab.confounds import factors, several_factors, unexplained
+from scratchlab.measured import Arm, Items, differing
+
+if TYPE_CHECKING:
+    import numpy as np
+
+PREFERRED = ("test_accuracy", "judge_score", "score", "val_accuracy", "test_loss", "val_loss", "train_loss")
+"""The metric that is compared, if none is asked for: the first of these that the baseline has."""
+LEVEL = 0.05
+
+
+def choose_baseline(found: Sequence[Arm], wanted: str) -> Arm:
+    """The arm named by its label, name, fingerprint or `key=value`; by default one called baseline, else the first.
+
+    Raises:
+        ValueError: no arm is, or several are.
+    """
+    if not wanted:
+        named = [arm for arm in found if "baseline" in arm.name and not arm.runs[0].changes]
+        return (named or [arm for arm in found if "baseline" in arm.name] or list(found))[0]
+    for matches in (
+        [arm for arm in found if arm.label == wanted],
+        [arm for arm in found if arm.name == wanted],
+        [arm for arm in found if any(run.fingerprint.startswith(wanted) for run in arm.runs)],
+        [arm for arm in found if wanted in {f"{key}={value}" for key, value in arm.config.items()}],
+    ):
+        unaltered = [arm for arm in matches if not arm.runs[0].changes]
+        if len(matches) == 1 or len(unaltered) == 1:
+            return (unaltered if len(unaltered) == 1 else matches)[0]
+        if matches:
+            raise ValueError(f"baseline={wanted}: {len(matches)} arms are; possible: {_labels(matches)}")
+    near = difflib.get_close_matches(wanted, [arm.label for arm in found], 1, 0.3)
+    raise ValueError(
+        f"baseline={wanted}: no such arm; possible: {_labels(found)}" + (f"; nearest: {near[0]}" if near else "")
+    )
+
+
+def _labels(found: Sequence[Arm]) -> str:
+    return "; ".join(arm.label for arm in found[:20]) + (" ..." if len(found) > 20 else "")
+
+
+def choose_metric(found: Sequence[Arm], baseline: Arm, wanted: str) -> str:
+    """The metric to compare.
+
+    Raises:
+        ValueError: the baseline has no such number.
+    """
+    numbers = sorted({name for run in baseline.runs for name in run.metrics if baseline.values(name)})
+    if wanted:
+        if wanted not in numbers:
+            near = difflib.get_close_matches(wanted, numbers, 1, 0.3)
+            raise ValueError(
+                f"metric={wanted}: {baseline.label} has no such number; possible: {', '.join(numbers)}"
+                + (f"; nearest: {near[0]}" if near else "")
+            )
+        return wanted
+    for name in (*PREFERRED, *numbers):
+        if name in numbers:
+            return name
+    raise ValueError(f"the records of {baseline.label} hold no number to compare")
+
+
+def rows(
+    found: Sequence[Arm],
+    baseline: Arm,
+    metric: str,
+    *,
+    declared: Mapping[str, Sequence[str]] | None = None,
+    copies: Mapping[str, "np.ndarray"] | None = None,
+) -> list[dict[str, Any]]:
+    """The lines of table.json, the baseline first.
+
+    `declared`: by experiment name, the settings that its file declares. `copies`: by arm label, which test items stand
+    in training too.
+    """
+    ordered = [baseline, *(arm for arm in found if arm is not baseline)]
+    first_with = _same_outcome(ordered)
+    table = [_row(arm, baseline, metric, declared or {}, (copies or {}).get(arm.label)) for arm in ordered]
+    for line, twin in zip(table, first_with, strict=True):
+        if twin is not None:
+            line["no_effect"] = True
+            line["notes"].append(f"no effect: the same losses to the last digit as {ordered[twin].label}")
+    tested = [line["delta"] for line in table if line["delta"] and line["delta"]["p"] is not None]
+    for delta, corrected in zip(tested, stats.holm([d["p"] for d in tested]) if tested else (), strict=True):
+        delta["p_holm"] = corrected
+    keys = differing(ordered)
+    for line, arm in zip(table, ordered, strict=True):
+        line["finding"] = _finding(line)
+        line["settings"] = {key: arm.config.get(key) for key in keys}
+    return table
+
+
+def _row(
+    arm: Arm, baseline: Arm, metric: str, declared: Mapping[str, Sequence[str]], copied: "np.ndarray | None"
+) -> dict[str, Any]:
+    itself = arm is baseline
+    line: dict[str, Any] = {
+        "name": arm.label,
+        "changed": {}
+        if itself
+        else {key: arm.config.get(key) for keys in factors(arm, baseline).values() for key in keys},
+        "seeds": arm.seeds,
+        "metrics": _metrics(arm),
+        "delta": None,
+        "notes": [],
+        "confounds": [],
+        "no_effect": False,
+        "resolution": "",
+        "mcnemar": [],
+        "command": _command(arm),
+    }
+    for key, reason in {k: v for run in arm.runs for k, v in run.no_effect.items()}.items():
+        line["notes"].append(f"{key} has no effect: {reason}")
+    for run in arm.runs:
+        if run.missing:
+            line["notes"].append(f"seed {run.seed}: the record lacks {', '.join(run.missing)}")
+    if copied is not None:
+        _without_copies(line, arm, copied)
+    if itself:
+        line["notes"].insert(0, "baseline")
+        return line
+    known = [*declared.get(arm.name, ()), *declared.get(baseline.name, ())]
+    both_known = arm.name in declared and baseline.name in declared
+    several = several_factors(arm, baseline, known if both_known and arm.name != baseline.name else ())
+    line["confounds"] = [*unexplained(arm, baseline), *([several] if several else [])]
+    _compare(line, arm, baseline, metric)
+    return line
+
+
+def _metrics(arm: Arm) -> dict[str, dict[str, float | int | None]]:
+    """Mean, sample standard deviation and number of seeds of every number; what is not finite is counted apart."""
+    found = {}
+    for name in dict.fromkeys(name for run in arm.runs for name in run.metrics):
+        values = arm.values(name)
+        finite = [value for value in values if math.isfinite(value)]
+        if not values:
+            continue
+        found[name] = {
+            "mean": statistics.fmean(finite) if finite else None,
+            "spread": statistics.stdev(finite) if len(finite) > 1 else None,
+            "n": len(finite),
+            **({"diverged": len(values) - len(finite)} if len(finite) < len(values) else {}),
+        }
+    return found
+
+
+def _command(arm: Arm) -> str:
+    run = arm.runs[0]
+    words = [f"{key}={value}" for key, value in run.changes.items()]
+    many = len(arm.seeds) > 1
+    first = f"scratchlab {'-m ' if many else ''}experiment={arm.name}"
+    return " ".join([first, *words, f"seed={','.join(map(str, arm.seeds))}"])
+
+
+def _compare(line: dict[str, Any], arm: Arm, baseline: Arm, metric: str) -> None:
+    """Fill in the difference, its tests and what they could have seen."""
+
+    def usable(one: Arm, seed: int) -> bool:
+        value = one.run(seed).metrics.get(metric)
+        return isinstance(value, int | float) and math.isfinite(value)
+
+    common = sorted(set(arm.seeds) & set(baseline.seeds))
+    seeds = [seed for seed in common if usable(arm, seed) and usable(baseline, seed)]
+    if not seeds:
+        what = "no seed in common with the baseline" if not common else f"no finite {metric} on a common seed"
+        line["notes"].append(what)
+        return
+    if left := sorted((set(arm.seeds) | set(baseline.seeds)) - set(seeds)):
+        line["notes"].append(f"not paired: seeds {', '.join(map(str, left))}")
+    pairs = item_pairs(arm, baseline, seeds, metric)
+    if isinstance(pairs, str):
+        line["notes"].append(pairs)
+        pairs = None
+    ours = [float(arm.run(seed).metrics[metric]) for seed in seeds]
+    theirs = [float(baseline.run(seed).metrics[metric]) for seed in seeds]
+    if pairs is not None:
+        a, b = [[pair[side].correct for pair in pairs] for side in (0, 1)]
+        line["mcnemar"] = [_mcnemar(seed, x, y) for seed, x, y in zip(seeds, a, b, strict=True)]
+        found = stats.paired_difference(a, b, to="both")
+        by_seed: stats.Interval = stats.paired_difference(a, b, to="seeds")
+        p, test, items = found.p, found.note, found.items
+        line["delta"] = _delta(metric, seeds, found, p, test) | {"interval_seeds": _bounds(by_seed)}
+    else:
+        items = 300 if metric.endswith("accuracy") else 0
+        summary, p = _by_seed(ours, theirs, stats.resolution(items) if items else None)
+        test = f"t over {len(seeds)} per-seed differences; no predictions to pair item by item"
+        line["delta"] = _delta(metric, seeds, summary, p, test) | {"interval_seeds": _bounds(summary)}
+    differences = [x - y for x, y in zip(ours, theirs, strict=True)]
+    line["resolution"] = _resolution(metric, differences, items if pairs else 0, line["mcnemar"])
+
+
+def item_pairs(arm: Arm, baseline: Arm, seeds: Sequence[int], metric: str) -> list[tuple[Items, Items]] | str | None:
+    """Predictions of both arms on the same items, a pair a seed; None where there are none, text where they differ."""
+    if not metric.endswith("_accuracy"):
+        return None
+    split = metric.removesuffix("_accuracy")
+    found = [(arm.run(seed).items(split), baseline.run(seed).items(split)) for seed in seeds]
+    pairs = [(x, y) for x, y in found if x is not None and y is not None]
+    if len(pairs) < len(found):
+        return None
+    same = all(
+        x.index.tolist() == pairs[0][1].index.tolist() == y.index.tolist() and x.label.tolist() == y.label.tolist()
+        for x, y in pairs
+    )
+    return pairs if same else "the arms were tested on different items, so they are paired by seed only"
+
+
+def _delta(metric: str, seeds: Sequence[int], found: stats.Interval, p: float | None, test: str) -> dict[str, Any]:
+    return {
+        "metric": metric,
+        "value": found.value,
+        "interval": _bounds(found),
+        "p": p,
+        "p_holm": None,
+        "seeds": list(seeds),
+        "test": test,
+    }
+
+
+def _bounds(found: stats.Interval) -> list[float] | None:
+    return [found.low, found.high] if math.isfinite(found.half_width) else None
+
+
+def _by_seed(ours: list[float], theirs: list[float], step: float | None) -> tuple[stats.Summary, float | None]:
+    """Mean paired difference over seeds with its t interval and p; the p at which the interval touches zero."""
+    from scipy.special import stdtr
+
+    scale = max(map(abs, (*ours, *theirs)))
+    differences = [a - b for a, b in zip(ours, theirs, strict=True)]
+    if max(differences) - min(differences) <= 1e-12 * scale:
+        differences = [differences[0]] * len(differences)
+    found = stats.summarize(differences, resolution=step)
+    if found.n == 1:
+        return found, None
+    error = max(found.sd or 0.0, (step or 0.0) / 2) / math.sqrt(found.n)
+    if not error:
+        return found, 1.0 if found.value == 0 else None
+    return found, 2 * float(stdtr(found.n - 1, -abs(found.value) / error))
+
+
+def _mcnemar(seed: int, ours: "np.ndarray", theirs: "np.ndarray") -> dict[str, Any]:
+    found = stats.mcnemar(ours, theirs)
+    return {"seed": seed, "gained": found.gained, "lost": found.lost, "items": found.items, "p": found.p}
+
+
+@cache
+def _unit_difference(seeds: int) -> float | None:
+    return stats.smallest_difference(1.0, seeds)
+
+
+@cache
+def _smallest_gap(items: int, discordance: float) -> float | None:
+    return stats.smallest_gap(items, discordance)
+
+
+def _resolution(metric: str, differences: Sequence[float], items: int, tests: Sequence[Mapping[str, Any]]) -> str:
+    """What the design could have seen, in words."""
+    points = metric.endswith("accuracy")
+
+    def show(value: float) -> str:
+        return f"{100 * value:.2f} points" if points else f"{value:.3g}"
+
+    parts, n = [], len(differences)
+    if items:
+        parts.append(f"n = {items}: one item is {show(1 / items)}")
+    if n == 1:
+        parts.append("one seed shows nothing about another seed")
+    else:
+        sd = max(statistics.stdev(differences), 0.5 / items if items else 0.0)
+        unit = _unit_difference(n)
+        if sd and unit is not None:
+            parts.append(f"{n} seeds find differences from {show(unit * sd)} on")
+            value = abs(statistics.fmean(differences))
+            if 1e-12 < value < unit * sd and (needed := stats.seeds_for_difference(sd, value)):
+                parts.append(f"for one of {show(value)}, {needed} seeds")
+    if tests:
+        share = statistics.fmean((t["gained"] + t["lost"]) / t["items"] for t in tests)
+        if share > 0:
+            least = _smallest_gap(tests[0]["items"], max(round(200 * share) / 200, 0.005))
+            seen = f"find gaps from {show(least)} on" if least else "find no gap"
+            parts.append(f"on new items, two models that disagree on {100 * share:.1f}% {seen}")
+    return "; ".join(parts)
+
+
+def _without_copies(line: dict[str, Any], arm: Arm, copied: "np.ndarray") -> None:
+    """Add the accuracy on the test items whose text does not stand in training."""
+    found = [run.items("test") for run in arm.runs]
+    kept = [
+        float(items.correct[~copied].mean()) for items in found if items is not None and len(items.index) == len(copied)
+    ]
+    if kept:
+        line["metrics"]["test_accuracy_without_copies"] = {
+            "mean": statistics.fmean(kept),
+            "spread": statistics.stdev(kept) if len(kept) > 1 else None,
+            "n": len(kept),
+        }
+        line["copies"] = {"test_items": len(copied), "in_training": int(copied.sum())}
+
+
+def _same_outcome(found: Sequence[Arm]) -> list[int | None]:
+    """For each arm, the first earlier arm with the same losses, seed by seed, to the last digit."""
+    first: dict[str, int] = {}
+    twins: list[int | None] = []
+    for index, arm in enumerate(found):
+        prints = [(run.seed, run.history_digest) for run in arm.runs]
+        key = json.dumps(prints) if all(digest for _, digest in prints) else f"none {index}"
+        twins.append(first.get(key))
+        first.setdefault(key, index)
+    return twins
+
+
+def _finding(line: Mapping[str, Any]) -> str:
+    """The row in a few words."""
+    delta = line["delta"]
+    if "baseline" in line["notes"][:1]:
+        return "baseline"
+    if line["no_effect"]:
+        return "no effect"
+    if delta is None:
+        return "cannot be paired"
+    prefix = "CONFOUNDED; " if line["confounds"] else ""
+    if delta["p"] is None:
+        return prefix + ("one seed: cannot tell" if len(delta["seeds"]) == 1 else "cannot tell")
+    p = delta["p_holm"] if delta["p_holm"] is not None else delta["p"]
+    if p < LEVEL:
+        return prefix + ("higher" if delta["value"] > 0 else "lower")
+    if delta["p"] < LEVEL:
+        return prefix + ("higher" if delta["value"] > 0 else "lower") + ", but not after Holm's correction"
+    return prefix + "no difference shown"
+
+
+def flips(arm: Arm, baseline: Arm, metric: str) -> list[dict[str, Any]]:
+    """The items that changed from right to wrong and back, those that did so on most seeds first.
+
+    Probabilities are means over the seeds, of class 1.
+    """
+    seeds = sorted(set(arm.seeds) & set(baseline.seeds))
+    pairs = item_pairs(arm, baseline, seeds, metric)
+    if not pairs or isinstance(pairs, str):
+        return []
+    import numpy as np
+
+    lost = np.sum([y.correct > x.correct for x, y in pairs], axis=0)
+    gained = np.sum([x.correct > y.correct for x, y in pairs], axis=0)
+    ours = np.mean([x.probability for x, _ in pairs], axis=0)
+    theirs = np.mean([y.probability for _, y in pairs], axis=0)
+    first = pairs[0][0]
+    changed = [
+        {
+            "index": int(first.index[i]),
+            "label": int(first.label[i]),
+            "seeds_lost": int(lost[i]),
+            "seeds_gained": int(gained[i]),
+            "seeds": len(pairs),
+            "probability_baseline": round(float(theirs[i]), 6),
+            "probability": round(float(ours[i]), 6),
+        }
+        for i in range(len(first.index))
+        if lost[i] or gained[i]
+    ]
+    return sorted(changed, key=lambda item: (-abs(item["seeds_lost"] - item["seeds_gained"]), item["index"]))

@@ -1,0 +1,147 @@
+"""One self-contained HTML page from records alone: verdicts, comparisons, cost and environment."""
+
+import base64
+import statistics
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scratchlab.evidence import Comparison, Evidence
+from scratchlab.measured import Measured, arms
+from scratchlab.record import read_history
+from scratchlab.report import formats, plots, tables
+from scratchlab.report import verdicts as verdict_tables
+
+if TYPE_CHECKING:
+    from scratchlab.record import Record
+
+CURVES = (("val_loss", "step"), ("train_loss", "step"), ("val_accuracy", "epoch"))
+"""What is drawn over what, where histories have it."""
+MOST_ARMS, MOST_FLIPS = 12, 15
+"""Arms in a plot of curves, changed items of an arm on the page; the files beside it hold all."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of the page, which is also a file in four formats beside it."""
+
+    stem: str
+    columns: Sequence[str]
+    cells: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Plot:
+    name: str
+    alt: str
+    source: str
+    """A data URI."""
+
+
+def write(record: "Record", evidence: Evidence, *, command: str, made: str) -> Path:
+    """Write report.html into the record's folder, with every table and plot of it beside it."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    jinja = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    verdicts = _verdicts(evidence)
+    sections = [_comparison(record.folder, comparison) for comparison in evidence.comparisons]
+    cost, environment = _cost(evidence.runs), _environment(evidence.runs)
+    formats.write(record, "verdicts", evidence.verdicts, verdicts.columns, verdicts.cells, title="Published claims")
+    for section, comparison in zip(sections, evidence.comparisons, strict=True):
+        table = section["table"]
+        formats.write(record, table.stem, comparison.rows, table.columns, table.cells, title=section["title"])
+        record.write_text(f"flips_{comparison.task}.json", formats.as_json(comparison.flips))
+    for table in (cost, environment):
+        data = [dict(zip(table.columns, line, strict=True)) for line in table.cells]
+        formats.write(record, table.stem, data, table.columns, table.cells, title=table.stem)
+    counts = Counter(row["verdict"] for row in evidence.verdicts)
+    html = jinja.get_template("page.html.j2").render(
+        verdicts=verdicts,
+        counts=counts,
+        sections=sections,
+        cost=cost,
+        environment=environment,
+        runs=len(evidence.runs),
+        command=command,
+        made=made,
+    )
+    return record.write_text("report.html", html)
+
+
+def _verdicts(evidence: Evidence) -> Table:
+    columns, cells = verdict_tables.cells(evidence.verdicts)
+    extra = [[row["test"], row["source"], row["device"], row["command"]] for row in evidence.verdicts]
+    columns = [*columns, "test", "source", "device", "command"]
+    return Table("verdicts", columns, [[*line, *more] for line, more in zip(cells, extra, strict=True)])
+
+
+def _comparison(folder: Path, comparison: Comparison) -> dict[str, Any]:
+    columns, cells = tables.cells(comparison.rows, comparison.metric)
+    columns = [*columns, "command"]
+    cells = [[*line, row["command"]] for line, row in zip(cells, comparison.rows, strict=True)]
+    found: list[Plot] = []
+    name = f"forest_{comparison.task}.png"
+    if plots.forest(comparison.rows, comparison.metric, path=folder / name):
+        found.append(_plot(folder / name, f"differences in {comparison.metric} from {comparison.baseline.label}"))
+    histories = {arm.label: [read_history(run.folder) for run in arm.runs] for arm in comparison.arms[:MOST_ARMS]}
+    for metric, by in CURVES:
+        name = f"{metric}_{comparison.task}.png"
+        if plots.bands(histories, metric, by=by, path=folder / name):
+            found.append(_plot(folder / name, f"{metric.replace('_', ' ')} by {by}, mean and range over seeds"))
+    flips = {label: items[:MOST_FLIPS] for label, items in comparison.flips.items() if items}
+    return {
+        "title": f"{comparison.task}: {len(comparison.arms)} arms against {comparison.baseline.label}",
+        "task": comparison.task,
+        "table": Table(f"table_{comparison.task}", columns, cells),
+        "plots": found,
+        "flips": flips,
+        "all_flips": {label: len(items) for label, items in comparison.flips.items()},
+    }
+
+
+def _plot(path: Path, alt: str) -> Plot:
+    return Plot(path.name, alt, "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode())
+
+
+def _cost(runs: Sequence[Measured]) -> Table:
+    """Mean time, memory and tokens of each arm."""
+    columns = ["arm", "runs", "seconds", "training seconds", "tokens", "tokens a second", "peak memory (MiB)", "device"]
+    cells = []
+    for arm in arms(runs):
+
+        def mean(name: str, scale: float = 1, arm: Any = arm) -> str:
+            values = arm.values(name)
+            return f"{statistics.fmean(values) / scale:,.1f}" if values else "-"
+
+        seconds = statistics.fmean(run.seconds for run in arm.runs)
+        devices = ", ".join(sorted({run.device for run in arm.runs if run.device})) or "not recorded"
+        numbers = [
+            mean("train_seconds"),
+            mean("tokens_seen"),
+            mean("tokens_per_second"),
+            mean("peak_memory_bytes", 2**20),
+        ]
+        cells.append([arm.label, str(len(arm.runs)), f"{seconds:,.1f}", *numbers, devices])
+    return Table("cost", columns, cells)
+
+
+def _environment(runs: Sequence[Measured]) -> Table:
+    """What the runs ran on: each distinct set of versions once."""
+    groups: dict[tuple[str, str, str], int] = {}
+    for run in runs:
+        versions = ", ".join(f"{name} {version}" for name, version in run.versions.items()) or "not recorded"
+        commit = run.git.get("commit")
+        source = f"{commit[:12]}{' with changes' * bool(run.git.get('dirty'))}" if commit else "not recorded"
+        key = (run.device or "not recorded", versions, source)
+        groups[key] = groups.get(key, 0) + 1
+    return Table(
+        "environment", ["device", "versions", "source commit", "runs"], [[*k, str(n)] for k, n in groups.items()]
+    )

@@ -1,0 +1,69 @@
+"""Pack records, predictions and verdicts into one file, and compute everything in such a file again."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from scratchlab.run import Run
+from scratchlab.tasks.reading import Reading
+
+if TYPE_CHECKING:
+    from scratchlab.record import Record
+
+
+@dataclass(kw_only=True)
+class Bundle(Reading):
+    task: ClassVar[str] = "bundle"
+
+    baseline: str = ""
+    """The arm that the others are compared with, as in task=compare."""
+
+
+def pack(config: Bundle, record: "Record") -> dict[str, Any]:
+    from scratchlab import bundle, experiments
+    from scratchlab.report import terminal
+
+    path = record.folder / "bundle.zip"
+    found = bundle.pack(
+        config.out,
+        experiments.read_all(),
+        path,
+        select=config.select,
+        seeds=config.seed_numbers,
+        baseline=config.baseline,
+    )
+    terminal.say(f"{len(found.runs)} runs, {len(found.verdicts)} verdicts, {len(found.comparisons)} tables in {path}")
+    terminal.say(f"anyone checks it with: scratchlab task=verify bundle={path}")
+    return {"runs": len(found.runs), "verdicts": len(found.verdicts), "bytes": path.stat().st_size}
+
+
+@dataclass(kw_only=True)
+class Verify(Run):
+    task: ClassVar[str] = "verify"
+    reusable: ClassVar[bool] = False
+
+    bundle: str = ""
+    """The zip file that task=bundle made."""
+
+    def exit_code(self, metrics: dict[str, Any]) -> int:
+        return 1 if metrics["differences"] else 0
+
+
+def verify(config: Verify, record: "Record") -> dict[str, Any]:
+    from pathlib import Path
+
+    from scratchlab import bundle, experiments
+    from scratchlab.report import terminal
+    from scratchlab.report.formats import as_json
+
+    path = Path(config.bundle)
+    if not path.is_file():
+        raise FileNotFoundError(f"bundle={config.bundle}: no such file; make one with: scratchlab task=bundle")
+    lines = bundle.verify(path, experiments.read_all())
+    record.write_text("differences.json", as_json(lines))
+    for line in lines:
+        terminal.say(line)
+    if lines:
+        terminal.say(f"{len(lines)} differences")
+    else:
+        terminal.say("every table and verdict was computed again, and nothing differs")
+    return {"differences": len(lines)}

@@ -1,0 +1,34 @@
+"""Show every exercise of the appendix with its experiments and the state of their claims."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from scratchlab.tasks.reading import Reading
+
+if TYPE_CHECKING:
+    from scratchlab.record import Record
+
+
+@dataclass(kw_only=True)
+class Coverage(Reading):
+    task: ClassVar[str] = "coverage"
+
+
+def coverage(config: Coverage, record: "Record") -> dict[str, Any]:
+    from scratchlab import claims, experiments
+    from scratchlab.measured import by_name, read_runs
+    from scratchlab.report import formats, terminal
+    from scratchlab.report import verdicts as tables
+    from scratchlab.verdicts import judge, row
+
+    files = experiments.select(config.select)
+    runs = by_name(read_runs(config.out, seeds=config.seed_numbers))
+    everything = experiments.read_all()
+    rows = [row(stated, judge(stated, runs, everything)) for stated in claims.of(files.values())]
+    cells = tables.coverage(rows, files)
+    columns = ["exercise", "about", "experiments", "claims"]
+    title = "The exercises of the appendix"
+    data = [dict(zip(columns, line, strict=True)) for line in cells]
+    formats.write(record, "coverage", data, columns, cells, title=title)
+    terminal.show(title, columns, cells)
+    return {"exercises": len(cells), "without_experiment": sum(not line[2] for line in cells)}

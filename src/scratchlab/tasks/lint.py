@@ -1,0 +1,37 @@
+"""Check the published claims themselves: impossible percentages, mixed baselines, duplicates, conflicts."""
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from scratchlab import experiments
+from scratchlab.run import Run
+
+if TYPE_CHECKING:
+    from scratchlab.record import Record
+
+
+@dataclass(kw_only=True)
+class Lint(Run):
+    task: ClassVar[str] = "lint"
+    reusable: ClassVar[bool] = False
+
+    select: str = "*"
+    """Globs over experiment names, comma-separated."""
+
+
+def lint(config: Lint, record: "Record") -> dict[str, Any]:
+    import json
+
+    from scratchlab import lint as checks
+    from scratchlab.report import terminal
+
+    chosen = experiments.select(config.select)
+    # baselines may lie outside of the selection, so all claims are read
+    found = [f for f in checks.check(experiments.read_all()) if f.experiment in chosen]
+    record.write_text("lint.json", json.dumps([asdict(f) for f in found], indent=1, ensure_ascii=False) + "\n")
+    claims = sum(len(experiment.claims) for experiment in chosen.values())
+    rows = [[f.experiment, f.metric, f.rule, f.text] for f in found]
+    terminal.show(f"{len(found)} findings in {claims} claims", ["experiment", "metric", "rule", "what"], rows)
+    return {"claims": claims, "findings": len(found)} | {
+        rule: sum(f.rule == rule for f in found) for rule in sorted({f.rule for f in found})
+    }

@@ -1,0 +1,43 @@
+"""Put all evidence on one page: verdicts, comparisons, curves, changed items, cost, environment."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from scratchlab.tasks.reading import Reading
+
+if TYPE_CHECKING:
+    from scratchlab.record import Record
+
+
+@dataclass(kw_only=True)
+class Report(Reading):
+    task: ClassVar[str] = "report"
+
+    baseline: str = ""
+    """The arm that the others are compared with, as in task=compare."""
+
+
+def report(config: Report, record: "Record") -> dict[str, Any]:
+    from datetime import UTC, datetime
+
+    from scratchlab import evidence, experiments
+    from scratchlab.report import page, terminal
+
+    found = evidence.gather(
+        config.out,
+        experiments.read_all(),
+        select=config.select,
+        seeds=config.seed_numbers,
+        baseline=config.baseline,
+    )
+    options = {"select": config.select, "baseline": config.baseline, "seeds": config.seeds, "out": config.out}
+    neutral = {"select": "*", "baseline": "", "seeds": None, "out": "outputs"}
+    words = [f"{key}={value}" for key, value in options.items() if value != neutral[key]]
+    path = page.write(
+        record,
+        found,
+        command=" ".join(["scratchlab task=report", *words]),
+        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    )
+    terminal.say(f"written to {path}")
+    return {"runs": len(found.runs), "claims": len(found.verdicts), "comparisons": len(found.comparisons)}

@@ -1,0 +1,118 @@
+"""Hold every published number against what was measured, and say honestly which ones stand."""
+
+from collections import Counter
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from scratchlab.tasks.reading import Reading
+
+if TYPE_CHECKING:
+    from scratchlab.claims import Stated
+    from scratchlab.experiments import Experiment
+    from scratchlab.measured import Measured
+    from scratchlab.plan import Missing
+    from scratchlab.record import Record
+
+
+@dataclass(kw_only=True)
+class Reproduce(Reading):
+    """`exercise` (inherited) selects by exercise here."""
+
+    task: ClassVar[str] = "reproduce"
+
+    chapter: str = ""
+    """Only experiments of these chapters, such as `6` or `5,A`."""
+    claim: str = "*"
+    """Globs over `experiment:metric:kind`, comma-separated."""
+    run_missing: bool = False
+    """Make the runs that are missing, as far as they need no GPT-2 weights."""
+    with_weights: bool = False
+    """run_missing: also those that need GPT-2 weights."""
+
+    def exit_code(self, metrics: dict[str, Any]) -> int:
+        return 1 if metrics["NOT_REPRODUCED"] else 0
+
+
+def reproduce(config: Reproduce, record: "Record") -> dict[str, Any]:
+    from scratchlab import experiments, plan
+    from scratchlab.measured import by_name, read_runs
+    from scratchlab.report import formats, terminal
+    from scratchlab.report import verdicts as tables
+    from scratchlab.verdicts import Verdict, judge, row
+
+    files = experiments.read_all()
+    seeds = config.seed_numbers
+    runs = by_name(read_runs(config.out, seeds=seeds))
+    stated = chosen_claims(config, files, runs)
+    lacking = plan.missing(stated, runs, files, seeds)
+    if config.run_missing:
+        wanted = [item for item in lacking if config.with_weights or not item.obstacle]
+        plan.run_all([item.words(config.out) for item in wanted])
+        runs = by_name(read_runs(config.out, seeds=seeds))
+    found = [(s, judge(s, runs, files)) for s in stated]
+    rows = [row(s, judgement) for s, judgement in found]
+    columns, cells = tables.cells(rows)
+    formats.write(record, "verdicts", rows, columns, cells, title="Published claims and what was measured")
+    terminal.show(f"{len(rows)} published claims", columns, cells)
+    counts = Counter(r["verdict"] for r in rows)
+    for line in [", ".join(f"{counts[v.name]} {v.name}" for v in Verdict), *still_missing(config, lacking)]:
+        terminal.say(line)
+    terminal.say(f"written to {record.folder}/verdicts.json (and .md, .tex, .csv)")
+    return {"claims": len(rows)} | {verdict.name: counts[verdict.name] for verdict in Verdict}
+
+
+def chosen_claims(
+    config: Reproduce, files: dict[str, "Experiment"], runs: dict[str, list["Measured"]]
+) -> list["Stated"]:
+    """The claims that the configuration selects: of experiment files, and of records that no file stands behind.
+
+    Raises:
+        ValueError: nothing is selected.
+    """
+    from scratchlab import evidence
+    from scratchlab.exercises import numbers
+
+    globs = [glob.strip() for glob in config.select.split(",")]
+    names = [name for name in dict.fromkeys((*files, *runs)) if any(fnmatchcase(name, glob) for glob in globs)]
+    wanted = numbers(config.exercise)
+    chapters = [chapter.strip() for chapter in config.chapter.split(",") if chapter.strip()]
+    stated: list[Stated] = []
+    for name in names:
+        exercises = numbers(files[name].exercise) if name in files else []
+        if wanted and not set(wanted) & set(exercises):
+            continue
+        if chapters and not any(_of_chapter(name, exercises, chapter) for chapter in chapters):
+            continue
+        stated += evidence.claims_about(name, files, runs)
+    patterns = [glob.strip() for glob in config.claim.split(",")]
+    stated = [s for s in stated if any(fnmatchcase(s.label, p) or fnmatchcase(s.claim.metric, p) for p in patterns)]
+    if not stated:
+        raise ValueError(
+            f"select={config.select} chapter={config.chapter} exercise={config.exercise} claim={config.claim}: "
+            f"no claim is selected; the {len(files)} experiments are shown by `scratchlab task=list`"
+        )
+    return stated
+
+
+def _of_chapter(name: str, exercises: list[str], chapter: str) -> bool:
+    if any(exercise.split(".")[0] == chapter for exercise in exercises):
+        return True
+    number = f"{int(chapter):02d}" if chapter.isdigit() else chapter
+    return name.startswith(f"ch{number}_")
+
+
+def still_missing(config: Reproduce, lacking: list["Missing"]) -> list[str]:
+    """What is not there and how to make it, in lines; after a run of the missing, only what needs weights."""
+    free = [] if config.run_missing else [item for item in lacking if not item.obstacle]
+    bound = [] if config.with_weights and config.run_missing else [item for item in lacking if item.obstacle]
+    lines = []
+    if free:
+        names = ", ".join(dict.fromkeys(item.experiment.name for item in free))
+        lines.append(f"{len(free)} missing runs need no GPT-2 weights ({names}); make them with run_missing=true")
+    if bound:
+        needs = ", ".join(dict.fromkeys(item.obstacle for item in bound))
+        lines.append(f"{len(bound)} missing runs need {needs}; with those, run_missing=true with_weights=true")
+    if lacking and not config.seed_numbers:
+        lines.append("scores and relations need several seeds: seeds=[123,124,125,126,127]")
+    return lines

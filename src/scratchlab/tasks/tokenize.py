@@ -1,0 +1,44 @@
+"""Turn a text into GPT-2's tokens and back (exercise 2.1)."""
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from scratchlab.run import Run
+
+if TYPE_CHECKING:
+    from scratchlab.record import Record
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(kw_only=True)
+class Tokenize(Run):
+    task: ClassVar[str] = "tokenize"
+
+    text: str = "Akwirw ier"
+
+
+def tokenize(config: Tokenize, record: "Record") -> dict[str, Any]:
+    from scratchlab.text import encode, encoding
+
+    ids = encode(config.text)
+    raw = [encoding().decode_single_token_bytes(i) for i in ids]
+    pieces = [piece.decode("utf-8", errors="replace") for piece in raw]
+    # a piece may be part of a character only, which no text can stand for
+    alone = [
+        encode(text) if text.encode() == piece else [encoding().encode_single_token(piece)]
+        for text, piece in zip(pieces, raw, strict=True)
+    ]
+    decoded = encoding().decode(ids)
+    for text, i in zip(pieces, ids, strict=True):
+        log.info("%8d  %r", i, text)
+    return {
+        "ids": ids,
+        "pieces": pieces,
+        "ids_of_pieces": alone,
+        "decoded": decoded,
+        "round_trip": decoded == config.text,
+        "tokens": len(ids),
+        "characters": len(config.text),
+    }

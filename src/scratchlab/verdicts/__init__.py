@@ -1,0 +1,80 @@
+"""Hold published claims against measured runs: five verdicts, each with its test in plain words."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from scratchlab.claims import Stated
+from scratchlab.experiments import Experiment
+from scratchlab.measured import Measured
+from scratchlab.run import Claim, ClaimKind, Direction
+from scratchlab.verdicts import single, versus
+from scratchlab.verdicts.comparable import usable
+from scratchlab.verdicts.outcome import Judgement, Verdict
+
+__all__ = ["Judgement", "Verdict", "judge", "row"]
+
+Runs = Mapping[str, Sequence[Measured]]
+
+
+def judge(stated: Stated, runs: Runs, experiments: Mapping[str, Experiment]) -> Judgement:
+    """Give one claim its verdict from the runs at hand, by experiment name.
+
+    Not run, then not comparable, then diverged, then the test of its kind: the first that applies decides.
+    """
+    claim = stated.claim
+    names = [stated.experiment, *([claim.versus] if claim.versus else [])]
+    arms = []
+    for name in names:
+        arm = usable(name, claim, runs.get(name, ()), experiments.get(name))
+        if isinstance(arm, Judgement):
+            return arm
+        arms.append(arm)
+    match claim.kind:
+        case ClaimKind.exact:
+            return single.exact(claim, arms[0], experiments.get(names[0]))
+        case ClaimKind.close:
+            return single.close(claim, arms[0], experiments.get(names[0]))
+        case ClaimKind.count:
+            return single.count(claim, arms[0], experiments.get(names[0]))
+        case ClaimKind.score:
+            return single.score(claim, arms[0])
+        case ClaimKind.relation:
+            return versus.relation(claim, arms[0], arms[1], known=all(name in experiments for name in names))
+        case ClaimKind.ratio:
+            return versus.ratio(claim, arms[0], arms[1] if len(arms) > 1 else None)
+
+
+def row(stated: Stated, found: Judgement) -> dict[str, Any]:
+    """The line of verdicts.json."""
+    claim = stated.claim
+    return {
+        "experiment": stated.experiment,
+        "metric": claim.metric,
+        "kind": claim.kind.name,
+        "verdict": found.verdict.name,
+        "reported": reported(claim),
+        "measured": found.measured,
+        "interval": list(found.interval) if found.interval else None,
+        "seeds": list(found.seeds),
+        "reason": found.reason,
+        "source": claim.source,
+        "test": found.test,
+        "device": found.device,
+        "seeds_needed": found.seeds_needed,
+        "detectable": found.detectable,
+        "notes": list(found.notes),
+        "versus": claim.versus,
+        "quote": claim.quote,
+        "note": claim.note,
+        "command": f"scratchlab experiment={stated.experiment}",
+    }
+
+
+def reported(claim: Claim) -> Any:
+    """What was published: the value, or a relation in words."""
+    if claim.value is not None:
+        return claim.value
+    if claim.direction is Direction.same:
+        return f"same as {claim.versus} within {claim.margin:g}"
+    least = f" by at least {claim.margin:g}" if claim.margin else ""
+    return f"{claim.direction.name} than {claim.versus}{least}"

@@ -1,0 +1,135 @@
+"""Which runs may be held against a claim at all: present, unaltered, of the same data, weights and judge."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from scratchlab.confounds import judge_card
+from scratchlab.experiments import Experiment
+from scratchlab.measured import Arm, Measured, arms, differing
+from scratchlab.run import Claim, ClaimKind
+from scratchlab.verdicts.outcome import Judgement, Verdict
+
+NOT_JUDGED = (
+    "accuracy", "loss", "parameters", "seconds", "length", "seen", "bytes", "second", "rouge_l", "chrf", "exact_match",
+)  # fmt: skip
+"""Endings of metrics that no judge has a part in."""
+
+
+def usable(name: str, claim: Claim, runs: Sequence[Measured], experiment: Experiment | None) -> Arm | Judgement:
+    """The runs of `name` that can speak about `claim`, as one arm; or the verdict, if none can."""
+    done = [run for run in runs if run.done]
+    if not done:
+        return _not_run(name, runs, experiment)
+    unaltered = [run for run in done if not _altered(run, experiment)]
+    if not unaltered:
+        what = "; ".join(sorted({_altered(run, experiment) for run in done}))
+        return Judgement(
+            Verdict.NOT_COMPARABLE, f"{name} was run altered: {what}", seeds=_seeds(done), device=done[0].device
+        )
+    having = [run for run in unaltered if run.metrics.get(claim.metric) is not None]
+    if not having:
+        there = ", ".join(sorted(unaltered[0].metrics)) or "none"
+        return Judgement(
+            Verdict.NOT_RUN,
+            f"the records of {name} have no metric {claim.metric}; they have: {there}",
+            seeds=_seeds(unaltered),
+            device=unaltered[0].device,
+        )
+    if problem := _mixed(name, claim, having) or _other_data(having, experiment) or _other_judge(claim, having):
+        return Judgement(Verdict.NOT_COMPARABLE, problem, seeds=_seeds(having), device=having[0].device)
+    return arms(having)[0]
+
+
+def _seeds(runs: Sequence[Measured]) -> tuple[int, ...]:
+    return tuple(sorted({run.seed for run in runs}))
+
+
+def _not_run(name: str, runs: Sequence[Measured], experiment: Experiment | None) -> Judgement:
+    if runs:
+        last = max(runs, key=lambda run: run.started)
+        state = f"{len(runs)} of {len(runs)} runs of {name} came to no end; seed {last.seed} {last.status}"
+        state += f": {last.error[:200]}" if last.error else ""
+    else:
+        state = f"there is no record of {name}"
+    if experiment is None:
+        return Judgement(Verdict.NOT_RUN, f"{state}; no experiment file has that name")
+    needs = f"; it needs {', '.join(experiment.needs)}" if experiment.needs else ""
+    return Judgement(Verdict.NOT_RUN, f"{state}{needs}; run it with: scratchlab experiment={name}")
+
+
+def _altered(run: Measured, experiment: Experiment | None) -> str:
+    """How a run differs from the experiment as published, in words; empty if it does not."""
+    changes = dict(run.changes)
+    if experiment is not None:
+        stated = {key: value for key, value in experiment.differences.items() if key in run.config}
+        for key, value in stated.items():
+            if not _same(run.config[key], value) and key not in changes and not _swept(value):
+                changes[key] = run.config[key]
+    return ", ".join(f"{key}={value}" for key, value in changes.items())
+
+
+def _same(ours: Any, stated: Any) -> bool:
+    if isinstance(ours, int | float) and not isinstance(ours, bool):
+        try:
+            return float(stated) == float(ours)  # YAML reads 5e-4 as text
+        except (TypeError, ValueError):
+            return False
+    return bool(ours == stated)
+
+
+def _swept(value: Any) -> bool:
+    return isinstance(value, str) and "," in value
+
+
+def _mixed(name: str, claim: Claim, runs: Sequence[Measured]) -> str:
+    """Runs of one name that are not of one kind, in words."""
+    groups = arms(runs)
+    if len(groups) > 1:
+        keys = differing(groups)
+        return f"the runs of {name} differ among themselves in {', '.join(keys) or 'what they changed'}"
+    for key in ("data", "weights"):
+        if len(found := {run.hashes[key] for run in runs if key in run.hashes}) > 1:
+            return f"the runs of {name} used different {key}: {', '.join(sorted(h[:12] for h in found))}"
+    if judged(claim.metric) and len(cards := {judge_card(run) for run in runs}) > 1:
+        return f"the runs of {name} were judged by different judges: {'; '.join(sorted(cards))}"
+    return ""
+
+
+def _other_data(runs: Sequence[Measured], experiment: Experiment | None) -> str:
+    """Words for data that are not the published ones; only asked of experiments that have a file."""
+    source = str(runs[0].config.get("data.source", "")) if experiment is not None else ""
+    known, found = _known_hash(source), runs[0].hashes.get("data")
+    if known and found and found != known:
+        return f"other data: {source} has the hash {found[:12]}, the published file {known[:12]}"
+    return ""
+
+
+def _known_hash(source: str) -> str:
+    from scratchlab.data import assets
+
+    known = {"spam": assets.SMS_SPAM, "verdict": assets.VERDICT, "instructions": assets.INSTRUCTIONS}
+    return known[source].sha256 if source in known else ""
+
+
+def judged(metric: str) -> bool:
+    return not metric.endswith(NOT_JUDGED)
+
+
+def _other_judge(claim: Claim, runs: Sequence[Measured]) -> str:
+    card = judge_card(runs[0])
+    if claim.judge and claim.judge not in card:
+        return f"other judge: the claim was judged by {claim.judge}, the runs by {card or 'no judge that they name'}"
+    return ""
+
+
+def diverged(claim: Claim, runs: Sequence[Measured]) -> list[Measured]:
+    """Runs whose metric, or a loss behind it, is NaN or infinite."""
+    names = [claim.metric]
+    if claim.kind in (ClaimKind.score, ClaimKind.relation):
+        names += ["train_loss", f"{claim.metric.split('_')[0]}_loss"]
+    return [run for run in runs if any(_not_finite(run.metrics.get(name)) for name in names)]
+
+
+def _not_finite(value: Any) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)

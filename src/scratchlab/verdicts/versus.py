@@ -1,0 +1,210 @@
+"""Claims about two experiments: relations, paired by seed, and ratios."""
+
+import math
+import statistics
+from typing import Any
+
+from scratchlab import stats
+from scratchlab.confounds import judge_card, several_factors, unexplained
+from scratchlab.measured import Arm
+from scratchlab.run import Claim, Direction
+from scratchlab.verdicts.comparable import diverged, judged
+from scratchlab.verdicts.outcome import Judgement, Verdict, gap, width
+from scratchlab.verdicts.single import nan_verdict
+
+TIMED = ("seconds", "second")
+"""Endings of metrics that a clock gave."""
+REPEATS = 3
+TIME_CAP = 0.1
+"""Half-width, relative, beyond which a ratio of times tells nothing."""
+
+
+def relation(claim: Claim, variant: Arm, baseline: Arm, *, known: bool) -> Judgement:
+    """Is one arm higher, lower or the same, by the margin, on the same seeds? `known`: experiment files say why
+    the two differ, so that more than one setting may.
+    """
+    common: dict[str, Any] = {"device": variant.runs[0].device}
+    if problem := _incomparable(claim, variant, baseline, known=known):
+        return Judgement(Verdict.NOT_COMPARABLE, problem, seeds=tuple(variant.seeds), **common)
+    if broken := nan_verdict(claim, variant):
+        return broken
+    if lost := diverged(claim, baseline.runs):
+        reason = f"{len(lost)} of {len(baseline.runs)} runs of {claim.versus} diverged: nothing to hold it against"
+        return Judgement(Verdict.INCONCLUSIVE, reason, seeds=tuple(baseline.seeds), **common)
+    seeds = sorted(set(variant.seeds) & set(baseline.seeds))
+    if not seeds:
+        reason = (
+            f"no seed in common: {variant.name} has {_list(variant.seeds)}, {baseline.name} {_list(baseline.seeds)}; "
+            f"run it with: scratchlab -m experiment={baseline.name} seed={_list(variant.seeds)}"
+        )
+        return Judgement(Verdict.NOT_RUN, reason, **common)
+    alone = sorted(set(variant.seeds) ^ set(baseline.seeds))
+    notes: tuple[str, ...] = (f"seeds that only one arm has are left out: {_list(alone)}",) if alone else ()
+    ours = [float(variant.run(seed).metrics[claim.metric]) for seed in seeds]
+    theirs = [float(baseline.run(seed).metrics[claim.metric]) for seed in seeds]
+    if len(devices := {run.device for arm in (variant, baseline) for run in arm.runs if run.seed in seeds}) > 1:
+        notes += (f"the arms ran on different devices: {', '.join(sorted(devices))}",)
+    common |= {"seeds": tuple(seeds), "notes": notes + _identical(variant, baseline, seeds)}
+    step = stats.resolution(claim.n or _items(variant, claim)) if claim.metric.endswith("accuracy") else None
+    if claim.direction is Direction.same:
+        return _same(claim, ours, theirs, step, common)
+    return _direction(claim, ours, theirs, step, common)
+
+
+def _incomparable(claim: Claim, variant: Arm, baseline: Arm, *, known: bool) -> str:
+    problems = unexplained(variant, baseline)
+    problems = [
+        p for p in problems if not p.startswith("device") and (judged(claim.metric) or not p.startswith("judge"))
+    ]
+    if judged(claim.metric) and judge_card(variant.runs[0]) != judge_card(baseline.runs[0]):
+        return f"other judge: {judge_card(variant.runs[0])}, {claim.versus} {judge_card(baseline.runs[0])}"
+    if not known and (several := several_factors(variant, baseline)):
+        problems.append(several)
+    ours, theirs = variant.runs[0].hashes.get("data"), baseline.runs[0].hashes.get("data")
+    if ours and theirs and ours != theirs:
+        return f"other data: {ours[:12]}, {claim.versus} {theirs[:12]}"
+    return "confounded: " + "; ".join(problems) if problems else ""
+
+
+def _items(arm: Arm, claim: Claim) -> int:
+    items = arm.runs[0].items(claim.metric.split("_")[0])
+    return len(items.index) if items is not None else 300
+
+
+def _identical(variant: Arm, baseline: Arm, seeds: list[int]) -> tuple[str, ...]:
+    prints = [(variant.run(s).history_digest, baseline.run(s).history_digest) for s in seeds]
+    if all(a and a == b for a, b in prints):
+        return ("both arms have the same losses to the last digit: what differs between them had no effect",)
+    return ()
+
+
+def _list(seeds: list[int]) -> str:
+    return ",".join(map(str, seeds))
+
+
+def _paired(ours: list[float], theirs: list[float], step: float | None) -> stats.Summary:
+    """Mean paired difference with its t interval.
+
+    A difference of two accuracies moves in the same steps as one of them, so the floor of half a step holds.
+    """
+    differences = [a - b for a, b in zip(ours, theirs, strict=True)]
+    if len(differences) > 1 and max(differences) - min(differences) <= 1e-12:
+        differences = [differences[0]] * len(differences)  # the last bit of equal differences is no spread
+    return stats.summarize(differences, resolution=step)
+
+
+def _direction(
+    claim: Claim, ours: list[float], theirs: list[float], step: float | None, common: dict[str, Any]
+) -> Judgement:
+    m, sign = claim.metric, 1 if claim.direction is Direction.higher else -1
+    found = _paired(ours, theirs, step)
+    common |= {"measured": found.value}
+    least = f" by {width(m, claim.margin)} or more" if claim.margin else ""
+    common["test"] = (
+        f"paired by seed: the 95% t interval of the difference must lie {claim.direction.name}{least}; other items "
+        "are another question"
+    )
+    reason = f"{gap(m, found.value)} against {claim.versus} over {found.n} seed{'s' * (found.n > 1)}"
+    if found.n == 1:
+        reason += "; one pair shows no spread"
+        needed = stats.seeds_for_difference(0.01, max(claim.margin, 0.01)) if m.endswith("accuracy") else 3
+        return Judgement(
+            Verdict.INCONCLUSIVE, f"{reason}, {needed} seeds would be a start", seeds_needed=needed, **common
+        )
+    common["interval"] = (found.low, found.high)
+    low, high = sorted((sign * found.low, sign * found.high))
+    reason += f", interval {gap(m, found.low)} to {gap(m, found.high)}"
+    if low > 0 and low >= claim.margin:
+        return Judgement(Verdict.REPRODUCED, reason, **common)
+    sd = max(found.sd or 0.0, (step or 0.0) / 2)
+    common["detectable"] = detectable = stats.smallest_difference(sd, found.n)
+    if high < claim.margin or high <= 0:
+        how = "the other way" if high < 0 else "smaller than claimed"
+        return Judgement(Verdict.NOT_REPRODUCED, f"{reason}: {how}", **common)
+    distance = abs(sign * found.value - claim.margin)
+    needed = stats.seeds_for_difference(sd, distance) if distance > 0 else None
+    reason += f"; {found.n} seeds find a difference from {width(m, detectable or math.inf)} on"
+    reason += f"; {needed} seeds would decide" if needed else "; no number of seeds would decide"
+    return Judgement(Verdict.INCONCLUSIVE, reason, seeds_needed=needed, **common)
+
+
+def _same(
+    claim: Claim, ours: list[float], theirs: list[float], step: float | None, common: dict[str, Any]
+) -> Judgement:
+    m = claim.metric
+    found = stats.equivalence(ours, theirs, margin=claim.margin, resolution=step)
+    common |= {"measured": found.value}
+    common["test"] = f"equivalence, two one-sided t tests at 5%: the difference lies within {width(m, claim.margin)}"
+    reason = f"{gap(m, found.value)} against {claim.versus} over {found.seeds} seed{'s' * (found.seeds > 1)}"
+    if math.isfinite(found.low):
+        common["interval"] = (found.low, found.high)
+        reason += f", 90% interval {gap(m, found.low)} to {gap(m, found.high)}"
+    if found.equivalent:
+        return Judgement(Verdict.REPRODUCED, reason, **common)
+    if found.low > claim.margin or found.high < -claim.margin:
+        return Judgement(Verdict.NOT_REPRODUCED, f"{reason}: farther apart than the margin", **common)
+    differences = [a - b for a, b in zip(ours, theirs, strict=True)]
+    sd = max(statistics.stdev(differences) if len(differences) > 1 else (step or claim.margin / 2), (step or 0.0) / 2)
+    needed = stats.seeds_for_equivalence(sd, claim.margin, difference=0.0)
+    reason += (
+        f"; sameness is not shown, and neither is a difference; {needed} seeds would show sameness, if it is there"
+    )
+    return Judgement(Verdict.INCONCLUSIVE, reason, seeds_needed=needed, **common)
+
+
+def ratio(claim: Claim, variant: Arm, baseline: Arm | None) -> Judgement:
+    """Quotients: of counts exactly, of times by an interval, and then only on the published device."""
+    if broken := nan_verdict(claim, variant) or (nan_verdict(claim, baseline) if baseline else None):
+        return broken
+    common: dict[str, Any] = {"seeds": tuple(variant.seeds), "device": variant.runs[0].device}
+    timed = claim.metric.endswith(TIMED)
+    if timed and (problem := _other_clock(claim, variant, baseline)):
+        return Judgement(Verdict.NOT_COMPARABLE, problem, **common)
+    seeds = sorted(set(variant.seeds) & set(baseline.seeds)) if baseline else variant.seeds
+    if not seeds:
+        return Judgement(Verdict.NOT_RUN, f"no seed in common with {claim.versus}", **common)
+    below = [float(baseline.run(s).metrics[claim.metric]) if baseline else 1.0 for s in seeds]
+    if not all(below):
+        return Judgement(Verdict.NOT_COMPARABLE, f"{claim.metric} of {claim.versus} is 0: there is no ratio", **common)
+    found = [float(variant.run(s).metrics[claim.metric]) / b for s, b in zip(seeds, below, strict=True)]
+    common |= {"measured": statistics.fmean(found), "seeds": tuple(seeds)}
+    if timed:
+        return _timed(claim, found, common)
+    if claim.value is None:
+        sign = {Direction.higher: 1, Direction.lower: -1}.get(claim.direction, 0)
+        holds = all(sign * (x - 1) > claim.margin if sign else abs(x - 1) <= claim.margin for x in found)
+        test = f"every ratio is {claim.direction.name} than 1 by more than {claim.margin:g}"
+    else:
+        slack = max(claim.tolerance * abs(claim.value), _rounding(claim.value))
+        holds = all(abs(x - claim.value) <= slack for x in found)
+        test = f"every ratio equals the published one within its rounding ({slack:.2g})"
+    reason = f"ratio {found[0]:.6g} to {claim.versus or 'nothing'}, published {claim.value}"
+    return Judgement(Verdict.REPRODUCED if holds else Verdict.NOT_REPRODUCED, reason, test=test, **common)
+
+
+def _rounding(printed: float) -> float:
+    text = repr(printed)
+    return 0.5 * 10.0 ** -len(text.partition(".")[2]) * (1 + 1e-9) if "e" not in text else 0.0
+
+
+def _other_clock(claim: Claim, variant: Arm, baseline: Arm | None) -> str:
+    devices = {run.device for arm in (variant, baseline) if arm for run in arm.runs}
+    if not claim.device:
+        return "a ratio of times whose device the claim does not name"
+    if len(devices) > 1 or not all(claim.device.lower() in device.lower() for device in devices):
+        return f"times were measured on {claim.device}, here on {', '.join(sorted(devices)) or 'an unnamed device'}"
+    return ""
+
+
+def _timed(claim: Claim, found: list[float], common: dict[str, Any]) -> Judgement:
+    common["test"] = f"95% prediction interval for one more ratio of times, at most {TIME_CAP:.0%} to each side"
+    if len(found) < REPEATS:
+        reason = f"{len(found)} repeats; times need {REPEATS}"
+        return Judgement(Verdict.INCONCLUSIVE, reason, seeds_needed=REPEATS, **common)
+    interval = stats.prediction_interval(found)
+    common["interval"] = (interval.low, interval.high)
+    reason = f"ratio {interval.value:.3g}, published {claim.value}"
+    if not interval.contains(claim.value):
+        return Judgement(Verdict.NOT_REPRODUCED, reason, **common)
+    narrow = interval.half_width <= TIME_CAP * interval.value
+    return Judgement(Verdict.REPRODUCED if narrow else Verdict.INCONCLUSIVE, reason, **common)
