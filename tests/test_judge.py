@@ -15,7 +15,7 @@ from threading import Lock, Thread
 from typing import Any
 
 import pytest
-from conftest import real
+from conftest import command, real
 from test_prompts import template
 
 from scratchlab import compose, judge, record
@@ -305,9 +305,9 @@ def test_a_run_killed_half_way_asks_no_question_twice(server: JudgeServer, tmp_p
 
     server.reply = slowly
     Path("responses.json").write_text(json.dumps(ENTRIES))
-    command = [sys.executable, "-m", "scratchlab", "task=judge", "responses=responses.json"]
-    command += [f"judge.url={server.address}", "tracking.mode=none"]
-    process = subprocess.Popen(command, env=dict(os.environ), stderr=subprocess.PIPE)
+    words = [sys.executable, "-m", "scratchlab", "task=judge", "responses=responses.json"]
+    words += [f"judge.url={server.address}", "tracking.mode=none"]
+    process = subprocess.Popen(words, env=dict(os.environ), stderr=subprocess.PIPE)
     while len(server.asked) < 5 and process.poll() is None:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
@@ -315,7 +315,7 @@ def test_a_run_killed_half_way_asks_no_question_twice(server: JudgeServer, tmp_p
     time.sleep(0.3)
     half = len(server.asked)
     assert 5 <= half < 12
-    subprocess.run(command, check=True, capture_output=True)
+    subprocess.run(words, check=True, capture_output=True)
     asked = [one["messages"][0]["content"] for one in server.asked]
     assert len(set(asked)) == 12
     # the one question that was under way when the process died has no answer to keep
@@ -339,6 +339,11 @@ def test_responses_without_the_key_are_named(server: JudgeServer) -> None:
     run = compose.compose(["task=judge", "responses=responses.json", "key=reply", "judge=none"])
     with pytest.raises(ValueError, match="entry 0 .from 0.: has no text as 'reply'; it has: instruction, .*key=NAME"):
         record.keep(run, judge_task, changes={}, tracker=Tracker(run.tracking))
+
+
+def test_a_task_without_what_it_needs_says_so(tmp_path: Path) -> None:
+    done = command("task=judge", cwd=tmp_path)
+    assert done.returncode == 1 and "error: task=judge needs responses=VALUE (text)" in done.stderr
 
 
 @pytest.mark.parametrize(

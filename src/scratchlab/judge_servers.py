@@ -1,5 +1,6 @@
 """The servers a judge may run on, through their official clients: Ollama's own API, and OpenAI-compatible ones."""
 
+import logging
 import os
 from typing import Any, Protocol
 
@@ -32,6 +33,7 @@ def connect(config: JudgeConfig) -> Server:
     Raises:
         RuntimeError: it does not run, or does not have the model.
     """
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # both clients' transport announces every request
     match config.backend:
         case JudgeBackend.ollama:
             return Ollama(config)

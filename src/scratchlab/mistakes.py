@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any, get_type_hints
 
 from hydra.errors import MissingConfigException, OverrideParseException
-from omegaconf.errors import OmegaConfBaseException, ValidationError
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException, ValidationError
 
 from scratchlab import compose, experiments
 from scratchlab.run import Run
@@ -110,6 +110,8 @@ def _key_problem(error: OmegaConfBaseException, schema: type[Run], arguments: li
     where = given or next((f"{a} (in {_experiment_file(a)})" for a in arguments if a.startswith("experiment=")), key)
     reason = str(error.msg).splitlines()[0]
     known = dict(_keys(schema))
+    if isinstance(error, MissingMandatoryValue):
+        return f"task={schema.task} needs {key}=VALUE ({_possible(known.get(key))})"
     if isinstance(error, ValidationError):
         possible = _possible(known.get(key))
         value = given.partition("=")[2] if given else ""

@@ -1,5 +1,6 @@
 """How alike responses and reference outputs are, without a judge."""
 
+import logging
 from collections.abc import Sequence
 
 
@@ -13,6 +14,7 @@ def overlap(responses: Sequence[str], references: Sequence[str]) -> dict[str, fl
     from rouge_score.rouge_scorer import RougeScorer
     from sacrebleu.metrics import CHRF
 
+    logging.getLogger("absl").setLevel(logging.WARNING)  # it announces which tokenizer it takes
     if len(responses) != len(references) or not responses:
         raise ValueError(f"{len(responses)} responses and {len(references)} references; must be as many, and some")
     rouge = RougeScorer(["rougeL"])

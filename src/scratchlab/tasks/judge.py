@@ -41,8 +41,10 @@ class Judge(Run):
 def judge(config: Judge, record: "Record") -> dict[str, Any]:
     """Score with the overlap metrics, and with the judge if there is one."""
     from scratchlab.data import instructions
+    from scratchlab.judge import check
     from scratchlab.overlap import overlap
 
+    check(config.judge)
     entries = instructions.read(config.path)
     for index, entry in enumerate(entries):
         if not isinstance(entry.get(config.key), str):
