@@ -132,6 +132,14 @@ def test_a_sweep_ends_in_a_table_of_what_differed_and_repeats_nothing(tmp_path: 
     assert again.stderr.count("already done") == 4
 
 
+def test_a_sweep_over_experiments_takes_overrides_of_their_task(tmp_path: Path) -> None:
+    rows = "experiment=ch06_row01_baseline,ch06_row18_ignore_index"
+    done = command("-m", rows, *TINY, *GENERATED, cwd=tmp_path, COLUMNS="200")
+    assert done.returncode == 0, done.stderr
+    assert len(record.folders(tmp_path / "outputs")) == 2
+    assert "no effect" in done.stdout, "row 18 measures what row 1 measured, and the table says so"
+
+
 def test_a_failing_job_of_a_sweep_does_not_stop_the_others_and_ends_in_exit_code_1(tmp_path: Path) -> None:
     done = command("-m", "task=classify", *TINY, *GENERATED, "model.context_length=8,64", cwd=tmp_path)
     assert done.returncode == 1

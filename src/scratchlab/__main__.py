@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from scratchlab import compose, mistakes, record
+from scratchlab import compose, experiments, mistakes, record
 from scratchlab.run import Run, changes
 from scratchlab.tasks import TASKS
 from scratchlab.tracking import Tracker
@@ -103,12 +104,23 @@ def quote_lists(arguments: list[str]) -> list[str]:
     return quoted
 
 
+def name_task(arguments: list[str]) -> list[str]:
+    """Add the task that swept experiments share: Hydra checks overrides of a sweep before it knows an experiment."""
+    given = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
+    swept = given.get("experiment", "")
+    if "task" in given or not ("," in swept or swept.startswith("glob(")):
+        return arguments
+    wanted = swept.removeprefix("glob(").removesuffix(")")
+    tasks = {e.task for e in experiments.read_all().values() if any(fnmatchcase(e.name, w) for w in wanted.split(","))}
+    return [*arguments, f"task={tasks.pop()}"] if len(tasks) == 1 else arguments
+
+
 def main() -> None:
     """Run the command line; exit code 0 only if every run of it is done."""
     # Hydra prints its own, longer story about errors unless told to let them through
     os.environ["HYDRA_FULL_ERROR"] = "1"
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    sys.argv[1:] = quote_lists(sys.argv[1:])
+    sys.argv[1:] = name_task(quote_lists(sys.argv[1:]))
     try:
         compose.register()
         app()
