@@ -70,7 +70,7 @@ class Experiment:
     @property
     def needs(self) -> list[str]:
         """The files from outside that it reads, in words."""
-        chosen = _task_options(self.task) | self.defaults
+        chosen = task_options(self.task) | self.defaults
         needs = []
         if "weights" in chosen and chosen["weights"] not in ("random", "checkpoint"):
             needs.append(f"GPT-2 weights ({chosen['model'].removeprefix('gpt2_')})")
@@ -99,7 +99,7 @@ _FILES = {
 }
 
 
-def _task_options(task: str) -> dict[str, str]:
+def task_options(task: str) -> dict[str, str]:
     """The options that a task's own file chooses, by group."""
     content = yaml.safe_load((resource("conf") / "task" / f"{task}.yaml").read_text(encoding="utf-8"))
     entries = [entry for entry in content["defaults"] if isinstance(entry, dict)]

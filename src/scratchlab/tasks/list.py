@@ -20,28 +20,20 @@ class List(Run):
 
 
 def list_experiments(config: List, record: "Record") -> dict[str, Any]:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    from scratchlab.report import terminal
 
     chosen = experiments.select(config.select)
-    table = Table(title=f"{len(chosen)} experiments; run one with: scratchlab experiment=NAME", show_lines=True)
-    for column in ("experiment", "exercise", "changes", "claims", "needs"):
-        table.add_column(column, overflow="fold")
-    for experiment in chosen.values():
-        changed = "\n".join(f"{key}={value}" for key, value in experiment.differences.items())
-        claims = "\n".join(
-            f"{claim['metric']} {claim['direction'] if 'direction' in claim else '= ' + str(claim['value'])}"
-            f"{' than ' + claim['versus'] if 'versus' in claim else ''}"[:80]
-            for claim in experiment.claims
-        )
-        row = (
-            experiment.name,
-            experiment.exercise,
-            changed or f"task={experiment.task} as it is",
-            claims,
-            "\n".join(experiment.needs),
-        )
-        table.add_row(*(Text(cell) for cell in row))
-    Console().print(table)
+    title = f"{len(chosen)} experiments; run one with: scratchlab experiment=NAME"
+    terminal.show(title, ("experiment", "exercise", "changes", "claims", "needs"), [_row(e) for e in chosen.values()])
     return {"experiments": list(chosen)}
+
+
+def _row(experiment: experiments.Experiment) -> list[str]:
+    changed = "\n".join(f"{key}={value}" for key, value in experiment.differences.items())
+    claims = "\n".join(
+        f"{claim['metric']} {claim['direction'] if 'direction' in claim else '= ' + str(claim['value'])}"
+        f"{' than ' + claim['versus'] if 'versus' in claim else ''}"[:80]
+        for claim in experiment.claims
+    )
+    needs = "\n".join(experiment.needs)
+    return [experiment.name, experiment.exercise, changed or f"task={experiment.task} as it is", claims, f"{needs}\n"]
