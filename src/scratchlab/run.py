@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from enum import Enum
 from typing import Any, ClassVar
 
@@ -198,7 +198,7 @@ def _default(config: Any, key: str) -> Any:
     for parent in parents:
         config = getattr(config, parent)
     (field_,) = (part for part in fields(config) if part.name == last)
-    return plain(field_.default)
+    return None if field_.default is MISSING else plain(field_.default)  # a field that must be given has none
 
 
 def fingerprint(config: Run) -> str:
