@@ -45,6 +45,12 @@ def parse(entry: Mapping[str, Any], where: str) -> Claim:
             if values[key] not in kind.__members__:
                 raise ValueError(f"{where}: {key}={values[key]}; possible: {', '.join(kind.__members__)}")
             values[key] = kind[values[key]]
+    for key, value in values.items():
+        if known[key].type is float and not isinstance(value, float):
+            try:
+                values[key] = float(value)  # YAML 1.1 reads 1e-5, without a dot, as text
+            except (TypeError, ValueError):
+                raise ValueError(f"{where}: {key}={value!r} is no number") from None
     try:
         return Claim(**values)
     except ValueError as error:

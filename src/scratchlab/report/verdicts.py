@@ -30,6 +30,12 @@ def cells(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]
     return COLUMNS, table
 
 
+def not_run(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A line for every experiment of which nothing could be judged, with what it lacks."""
+    why: dict[tuple[str, str], int] = Counter((r["experiment"], r["reason"]) for r in rows if r["verdict"] == "NOT_RUN")
+    return [f"NOT_RUN {name}, {count} claims: {reason}" for (name, reason), count in why.items()]
+
+
 def value(metric: str, number: Any) -> str:
     """A number or text for a cell; accuracies in percent, long lists cut."""
     if number is None:

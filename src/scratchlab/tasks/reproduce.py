@@ -54,7 +54,10 @@ def reproduce(config: Reproduce, record: "Record") -> dict[str, Any]:
     rows = [row(s, judgement) for s, judgement in found]
     columns, cells = tables.cells(rows)
     formats.write(record, "verdicts", rows, columns, cells, title="Published claims and what was measured")
-    terminal.show(f"{len(rows)} published claims", columns, cells)
+    judged = [line for r, line in zip(rows, cells, strict=True) if r["verdict"] != Verdict.NOT_RUN.name]
+    terminal.show(f"{len(rows)} published claims, {len(judged)} of them judged", columns, judged)
+    for line in tables.not_run(rows):
+        terminal.say(line)
     counts = Counter(r["verdict"] for r in rows)
     for line in [", ".join(f"{counts[v.name]} {v.name}" for v in Verdict), *still_missing(config, lacking)]:
         terminal.say(line)
