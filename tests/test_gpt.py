@@ -63,11 +63,13 @@ def test_lora_starts_as_the_identity_draws_like_the_author_s_and_merges_exactly(
             torch.manual_seed(1)
             torch.nn.init.normal_(parameter.data, std=0.1)
             theirs_named[name].data.copy_(parameter.data)
-    torch.testing.assert_close(ours(ids), theirs(ids), atol=5e-5, rtol=0)
+    # in double precision, because updates this large make logits whose float32 rounding would hide a mistake
+    ours.double()
+    torch.testing.assert_close(ours(ids), theirs.double()(ids))
     before = ours(ids)
     tune.merge_lora(ours)
     assert not any("lora" in name for name, _ in ours.named_parameters())
-    torch.testing.assert_close(ours(ids), before, atol=5e-5, rtol=0)
+    torch.testing.assert_close(ours(ids), before)
 
 
 def test_the_two_scalings_differ_by_the_rank() -> None:
