@@ -65,7 +65,8 @@ def test_lora_starts_as_the_identity_draws_like_the_author_s_and_merges_exactly(
             theirs_named[name].data.copy_(parameter.data)
     # in double precision, because updates this large make logits whose float32 rounding would hide a mistake
     ours.double()
-    torch.testing.assert_close(ours(ids), theirs.double()(ids))
+    # 1e-5: the author's GELU keeps its constant in float32 (largest difference seen: 1e-6)
+    torch.testing.assert_close(ours(ids), theirs.double()(ids), atol=1e-5, rtol=0)
     before = ours(ids)
     tune.merge_lora(ours)
     assert not any("lora" in name for name, _ in ours.named_parameters())
