@@ -8,12 +8,12 @@ import json
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from scratchlab import stats
 from scratchlab.confounds import factors, several_factors, unexplained
 from scratchlab.measured import Arm, Items, differing
+from scratchlab.report.resolution import resolution
 
 if TYPE_CHECKING:
     import numpy as np
@@ -200,7 +200,7 @@ def _compare(line: dict[str, Any], arm: Arm, baseline: Arm, metric: str) -> None
         test = f"t over {len(seeds)} per-seed differences; no predictions to pair item by item"
         line["delta"] = _delta(metric, seeds, summary, p, test) | {"interval_seeds": _bounds(summary)}
     differences = [x - y for x, y in zip(ours, theirs, strict=True)]
-    line["resolution"] = _resolution(metric, differences, items if pairs else 0, line["mcnemar"])
+    line["resolution"] = resolution(metric, differences, items if pairs else 0, line["mcnemar"])
 
 
 def item_pairs(arm: Arm, baseline: Arm, seeds: Sequence[int], metric: str) -> list[tuple[Items, Items]] | str | None:
@@ -255,45 +255,6 @@ def _by_seed(ours: list[float], theirs: list[float], step: float | None) -> tupl
 def _mcnemar(seed: int, ours: "np.ndarray", theirs: "np.ndarray") -> dict[str, Any]:
     found = stats.mcnemar(ours, theirs)
     return {"seed": seed, "gained": found.gained, "lost": found.lost, "items": found.items, "p": found.p}
-
-
-@cache
-def _unit_difference(seeds: int) -> float | None:
-    return stats.smallest_difference(1.0, seeds)
-
-
-@cache
-def _smallest_gap(items: int, discordance: float) -> float | None:
-    return stats.smallest_gap(items, discordance)
-
-
-def _resolution(metric: str, differences: Sequence[float], items: int, tests: Sequence[Mapping[str, Any]]) -> str:
-    """What the design could have seen, in words."""
-    points = metric.endswith("accuracy")
-
-    def show(value: float) -> str:
-        return f"{100 * value:.2f} points" if points else f"{value:.3g}"
-
-    parts, n = [], len(differences)
-    if items:
-        parts.append(f"n = {items}: one item is {show(1 / items)}")
-    if n == 1:
-        parts.append("one seed shows nothing about another seed")
-    else:
-        sd = max(statistics.stdev(differences), 0.5 / items if items else 0.0)
-        unit = _unit_difference(n)
-        if sd and unit is not None:
-            parts.append(f"{n} seeds find differences from {show(unit * sd)} on")
-            value = abs(statistics.fmean(differences))
-            if 1e-12 < value < unit * sd and (needed := stats.seeds_for_difference(sd, value)):
-                parts.append(f"for one of {show(value)}, {needed} seeds")
-    if tests:
-        share = statistics.fmean((t["gained"] + t["lost"]) / t["items"] for t in tests)
-        if share > 0:
-            least = _smallest_gap(tests[0]["items"], max(round(200 * share) / 200, 0.005))
-            seen = f"find gaps from {show(least)} on" if least else "find no gap"
-            parts.append(f"on new items, two models that disagree on {100 * share:.1f}% {seen}")
-    return "; ".join(parts)
 
 
 def _without_copies(line: dict[str, Any], arm: Arm, copied: "np.ndarray") -> None:

@@ -1,0 +1,50 @@
+"""What a comparison could have seen at all, in words."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from scratchlab import stats
+
+
+@cache
+def _unit_difference(seeds: int) -> float | None:
+    return stats.smallest_difference(1.0, seeds)
+
+
+@cache
+def _smallest_gap(items: int, discordance: float) -> float | None:
+    return stats.smallest_gap(items, discordance)
+
+
+def resolution(metric: str, differences: Sequence[float], items: int, tests: Sequence[Mapping[str, Any]]) -> str:
+    """The least that shows with these items and seeds, and how many seeds the difference that was seen would take.
+
+    `differences`: one a seed, in the metric's unit; `items`: 0 without predictions; `tests`: McNemar by seed.
+    """
+    points = metric.endswith("accuracy")
+
+    def show(value: float) -> str:
+        return f"{100 * value:.2f} points" if points else f"{value:.3g}"
+
+    parts, n = [], len(differences)
+    if items:
+        parts.append(f"n = {items}: one item is {show(1 / items)}")
+    if n == 1:
+        parts.append("one seed shows nothing about another seed")
+    else:
+        sd = max(statistics.stdev(differences), 0.5 / items if items else 0.0)
+        unit = _unit_difference(n)
+        if sd and unit is not None:
+            parts.append(f"{n} seeds find differences from {show(unit * sd)} on")
+            value = abs(statistics.fmean(differences))
+            if 1e-12 < value < unit * sd and (needed := stats.seeds_for_difference(sd, value)):
+                parts.append(f"for one of {show(value)}, {needed} seeds")
+    if tests:
+        share = statistics.fmean((t["gained"] + t["lost"]) / t["items"] for t in tests)
+        if share > 0:
+            least = _smallest_gap(tests[0]["items"], max(round(200 * share) / 200, 0.005))
+            seen = f"find gaps from {show(least)} on" if least else "find no gap"
+            parts.append(f"on new items, two models that disagree on {100 * share:.1f}% {seen}")
+    return "; ".join(parts)
