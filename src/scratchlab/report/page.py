@@ -3,7 +3,7 @@
 import base64
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from scratchlab.measured import Measured, arms
 from scratchlab.record import read_history
 from scratchlab.report import formats, plots, tables
 from scratchlab.report import verdicts as verdict_tables
+from scratchlab.verdicts import Verdict
 
 if TYPE_CHECKING:
     from scratchlab.record import Record
@@ -64,7 +65,8 @@ def write(record: "Record", evidence: Evidence, *, command: str, made: str) -> P
         formats.write(record, table.stem, data, table.columns, table.cells, title=table.stem)
     counts = Counter(row["verdict"] for row in evidence.verdicts)
     html = jinja.get_template("page.html.j2").render(
-        verdicts=verdicts,
+        judged=_of(verdicts, lambda verdict: verdict != Verdict.NOT_RUN.name),
+        not_run=_of(verdicts, lambda verdict: verdict == Verdict.NOT_RUN.name),
         counts=counts,
         sections=sections,
         cost=cost,
@@ -81,6 +83,11 @@ def _verdicts(evidence: Evidence) -> Table:
     extra = [[row["test"], row["source"], row["device"], row["command"]] for row in evidence.verdicts]
     columns = [*columns, "test", "source", "device", "command"]
     return Table("verdicts", columns, [[*line, *more] for line, more in zip(cells, extra, strict=True)])
+
+
+def _of(verdicts: Table, wanted: Callable[[str], bool]) -> Table:
+    at = list(verdicts.columns).index("verdict")
+    return Table(verdicts.stem, verdicts.columns, [line for line in verdicts.cells if wanted(line[at])])
 
 
 def _comparison(folder: Path, comparison: Comparison) -> dict[str, Any]:
