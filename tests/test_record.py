@@ -130,7 +130,14 @@ def test_many_records_read_as_one_table(config: Measure, tmp_path: Path) -> None
 
 def start_training(cwd: Path, epochs: int) -> tuple[subprocess.Popen[str], list[str]]:
     words = ["task=classify", *TINY, *GENERATED, f"train.epochs={epochs}", "tune=all"]
-    process = subprocess.Popen([sys.executable, "-m", "scratchlab", *words], cwd=cwd, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "scratchlab", *words],
+        cwd=cwd,
+        stderr=subprocess.PIPE,
+        text=True,
+        # where tests run in the background, Ctrl-C is ignored by them and by all they start
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     deadline = time.monotonic() + 200
     while time.monotonic() < deadline:
         if any(path.stat().st_size > 300 for path in cwd.glob("outputs/*/*/history.jsonl")):
