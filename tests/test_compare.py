@@ -10,6 +10,7 @@ from synthetic import outcomes, write_run
 
 from scratchlab.measured import arms, read_runs
 from scratchlab.report import compare, formats, tables
+from scratchlab.report.flips import flips
 
 SEEDS = (123, 124, 125, 126, 127)
 
@@ -136,7 +137,7 @@ def test_flips_are_the_items_that_changed(tmp_path: Path) -> None:
     write_run(tmp_path, "baseline", 123, correct=right)
     write_run(tmp_path, "variant", 123, correct=other)
     variant, baseline = arms(read_runs(tmp_path, "variant"))[0], arms(read_runs(tmp_path, "baseline"))[0]
-    found = compare.flips(variant, baseline, "test_accuracy")
+    found = flips(variant, baseline, "test_accuracy")
     assert {item["index"] for item in found if item["seeds_lost"]} == set(good.tolist())
     assert {item["index"] for item in found if item["seeds_gained"]} == set(bad.tolist())
     assert all(item["probability"] != item["probability_baseline"] for item in found)

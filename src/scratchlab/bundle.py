@@ -11,6 +11,7 @@ from typing import Any
 from scratchlab import record
 from scratchlab.evidence import Evidence, gather
 from scratchlab.experiments import Experiment
+from scratchlab.files import in_one_step
 from scratchlab.measured import PREDICTIONS, Measured, read_runs
 from scratchlab.report.formats import as_json
 
@@ -50,11 +51,9 @@ def pack(
         "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in sorted(contents.items())},
     }
     contents[MANIFEST] = as_json(manifest).encode()
-    temporary = path.with_name(f".{path.name}")
-    with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+    with in_one_step(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in sorted(contents.items()):
             archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)  # ZipInfo: no time of today
-    temporary.replace(path)
     return found
 
 

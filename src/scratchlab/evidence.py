@@ -11,6 +11,7 @@ from scratchlab.claims import Stated
 from scratchlab.experiments import Experiment
 from scratchlab.measured import Arm, Measured, arms, by_name, read_runs
 from scratchlab.report import compare
+from scratchlab.report.flips import flips
 from scratchlab.verdicts import judge, row
 
 
@@ -83,6 +84,6 @@ def comparisons(
         if not metric:
             continue
         rows = compare.rows(members, base, metric, declared=declared)
-        flips = {arm.label: compare.flips(arm, base, metric) for arm in members if arm is not base}
-        found.append(Comparison(task, metric, base, members, rows, flips))
+        changed = {arm.label: flips(arm, base, metric) for arm in members if arm is not base}
+        found.append(Comparison(task, metric, base, members, rows, changed))
     return found

@@ -9,7 +9,6 @@ import contextlib
 import json
 import logging
 import math
-import os
 import signal
 import threading
 import time
@@ -25,6 +24,7 @@ import yaml
 
 from scratchlab import environment
 from scratchlab.experiments import LOADER
+from scratchlab.files import in_one_step
 from scratchlab.run import Run, fingerprint, plain
 from scratchlab.tracking import Tracker
 
@@ -71,9 +71,8 @@ Task = Callable[[Any, Record], dict[str, Any]]
 
 
 def write_atomically(path: Path, text: str) -> Path:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    with in_one_step(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
     return path
 
 

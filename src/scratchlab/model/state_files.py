@@ -4,7 +4,6 @@ Names and shapes are compared both ways before anything is copied, and tensors a
 needs the model and one tensor.
 """
 
-import os
 import pickle
 import zipfile
 from collections.abc import Callable, Iterable
@@ -16,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from scratchlab.files import in_one_step
 from scratchlab.model.gpt import GPT
 
 
@@ -146,9 +146,8 @@ def save_state(model: GPT, path: Path, optimizer: torch.optim.Optimizer | None =
         what = "a model and its optimizer" if optimizer else "a model"
         raise ValueError(f"cannot save {what} as {path.name}; possible: .pth, .safetensors (without optimizer)")
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     state = model.state_dict()
-    try:
+    with in_one_step(path) as unfinished:
         if path.suffix == ".safetensors":
             from safetensors.torch import save_file
 
@@ -157,6 +156,3 @@ def save_state(model: GPT, path: Path, optimizer: torch.optim.Optimizer | None =
             torch.save({"model_state_dict": state, "optimizer_state_dict": optimizer.state_dict()}, unfinished)
         else:
             torch.save(state, unfinished)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from scratchlab.files import in_one_step
+
 
 def curves(history: list[dict[str, Any]], names: Sequence[str], *, by: str, path: Path) -> None:
     """Draw each of `names` over `by` (`step`, `epoch`) from the lines of a history that hold both."""
@@ -94,9 +96,8 @@ def _wrapped(label: str) -> str:
 
 
 def _save(figure: Any, path: Path) -> None:
-    temporary = path.with_name(f".{path.name}")
-    figure.savefig(temporary, format="png", dpi=120)
-    temporary.replace(path)
+    with in_one_step(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)
 
 
 def heat_maps(
@@ -122,6 +123,4 @@ def heat_maps(
         axes.set_yticks(range(len(rows)), rows)
         axes.set_xlabel(labels[0])
         axes.set_ylabel(labels[1])
-    temporary = path.with_name(f".{path.name}")
-    figure.savefig(temporary, format="png", dpi=120)
-    temporary.replace(path)
+    _save(figure, path)

@@ -28,6 +28,7 @@ def compare(config: Compare, record: "Record") -> dict[str, Any]:
     from scratchlab.measured import arms, read_runs
     from scratchlab.report import compare as comparison
     from scratchlab.report import formats, tables, terminal
+    from scratchlab.report.flips import flips
 
     found = arms(read_runs(config.out, config.select, config.seed_numbers))
     if not found:
@@ -38,7 +39,7 @@ def compare(config: Compare, record: "Record") -> dict[str, Any]:
     rows = comparison.rows(
         found, baseline, metric, declared=declared(), copies=messages.copies(found) if messages else None
     )
-    changed = {arm.label: comparison.flips(arm, baseline, metric) for arm in found if arm is not baseline}
+    changed = {arm.label: flips(arm, baseline, metric) for arm in found if arm is not baseline}
     if messages and metric == "test_accuracy":
         messages.add_texts(changed, {arm.label: arm for arm in found})
     columns, cells = tables.cells(rows, metric)
