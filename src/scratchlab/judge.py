@@ -19,22 +19,30 @@ from scratchlab.prompts import render
 
 log = logging.getLogger(__name__)
 
-PARSER = 1
+PARSER = 2
 """Version of `parse`; part of the card, because another reading of the same answers gives another score."""
+
+# a whole number, or one with zeros behind its point; no part of another, of a range, or of a scale other than 100
+_WHOLE = r"(?<![\d.,-])(\d+)(?:\.0+)?(?![.,]?\d)"
+_NUMBER = rf"{_WHOLE}(?!\s*(?:/|[-–]|out of|to|and|or)\s*\d)"
+_ALONE = re.compile(rf"^[^\w\n]*{_NUMBER}[^\w\n]*$", re.MULTILINE)
+_CALLED = rf"\b(?:score|rating|grade|scale)\b[\W_]*?(?:(?:is|of|would be)\b[\W_]*?)?{_NUMBER}"
+_GIVEN = rf"\b(?:I|would|will)\b[^.\d\n]*\b(?:score|rate|grade|give|assign)\b[^.\d\n]*{_NUMBER}"
+_NAMED = re.compile(f"{_CALLED}|{_GIVEN}", re.IGNORECASE)
 
 
 def parse(answer: str) -> int | None:
-    """Read a score from a judge's answer: the one whole number from 0 to 100 in it; None if that is not clear.
+    """Read a score, a whole number from 0 to 100, from a judge's answer; None if it is not clear which.
 
-    `85`, `Score: 85`, `**85**`, `85/100`, `85 out of 100` and `85.0` are 85; `between 80 and 90`, `85.5`, `-5` and
-    `850` are nothing. What a reasoning model puts between `<think>` and `</think>` is not its answer.
+    It is the number that stands on a line of its own, else the one that is called a score. `85`, `**85**`, `85/100`,
+    `85.0`, `I give it an 85` and `Score: 85. It names 2 of 3.` are 85. Any other number may be about the matter, not the
+    score: `3 kilometers`, like `between 80 and 90`, `85.5`, `-5`, `8/10` and `850`, is nothing. What a reasoning model
+    puts between `<think>` and `</think>` is not its answer.
     """
     text = re.sub(r"<think>.*?(</think>|$)", " ", answer, flags=re.DOTALL)
-    # what a score is out of is no score, and neither is the scale where the answer repeats it
-    text = re.sub(r"(\bfrom\s+0\s+to\s+100\b)|(\b0\s*[-–]\s*100\b)", " ", text)
-    text = re.sub(r"(?<=\d)\s*(/|out of)\s*100\b(?!\.?\d)", " ", text)
-    numbers = set(re.findall(r"-?\d+(?:[.,]\d+)*", text))
-    values = {number.removesuffix(".0").removesuffix(".00") for number in numbers}
+    text = re.sub(r"(\bfrom\s+0\s+to\s+100\b)|(\b0\s*[-–]\s*100\b)", " ", text)  # the scale, where it is repeated
+    text = re.sub(rf"{_WHOLE}\s*\(?(?:/|out of)\s*100\b\)?(?!\.?\d)", r" score \1 ", text)
+    values = set(_ALONE.findall(text)) or {one or other for one, other in _NAMED.findall(text)}
     if len(values) != 1:
         return None
     value = values.pop()
@@ -94,11 +102,21 @@ def score(config: JudgeConfig, entries: Sequence[Mapping[str, str]], *, key: str
     keys = [None if text is None else _hash([text, repeat]) for text in questions]
     missing = {k: text for k, text in zip(keys, questions, strict=True) if k and text and k not in cache.known}
     if missing:
-        log.info("asking %s %d questions (%d are answered)", config.model, len(missing), len(entries) - len(missing))
+        log.info(
+            "asking %s %d questions (%d are answered)",
+            *(server.identity["model"], len(missing), sum(k in cache.known for k in keys)),
+        )
         server.load()
         _ask_all(config, server, missing, cache)
     answers = [None if k is None else cache.known[k] for k in keys]
-    return Judgement(card, answers, [0 if answer is None else parse(answer) for answer in answers])
+    scores = [0 if answer is None else parse(answer) for answer in answers]
+    unread = [answer for answer, value in zip(answers, scores, strict=True) if value is None]
+    if unread:
+        log.warning(
+            "%d of %d answers hold no score that is clear and are left out of the mean; the first: %.80r",
+            *(len(unread), len(answers), unread[0]),
+        )
+    return Judgement(card, answers, scores)
 
 
 def question(config: JudgeConfig, entry: Mapping[str, str], response: str) -> str:
@@ -121,7 +139,7 @@ def _ask_all(config: JudgeConfig, server: Server, missing: dict[str, str], cache
     pool = ThreadPoolExecutor(config.concurrency)
     try:
         waiting = {pool.submit(ask, text): key for key, text in missing.items()}
-        for future in progress(as_completed(waiting), total=len(waiting), what=f"asking {config.model}"):
+        for future in progress(as_completed(waiting), total=len(waiting), what=f"asking {server.identity['model']}"):
             cache.keep(waiting[future], future.result())
     except TemporaryFailure as error:
         raise RuntimeError(

@@ -33,7 +33,8 @@ def connect(config: JudgeConfig) -> Server:
     Raises:
         RuntimeError: it does not run, or does not have the model.
     """
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # both clients' transport announces every request
+    for transport in ("httpx", "httpx2"):  # Ollama's and OpenAI's, which announce every request
+        logging.getLogger(transport).setLevel(logging.WARNING)
     match config.backend:
         case JudgeBackend.ollama:
             return Ollama(config)
