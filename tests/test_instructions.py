@@ -149,11 +149,50 @@ def test_the_book_s_file_cannot_pass_for_the_52002_alpaca_entries(
 ) -> None:
     # the exercise's script keeps both under one name, and then trains on whichever was there first
     entry = {"instruction": "a", "input": "", "output": "b"}
-    (tmp_path / "alpaca_data.json").write_text(json.dumps([entry] * 1100), encoding="utf-8")
+    file = tmp_path / "alpaca_data.json"
     monkeypatch.setenv("SCRATCHLAB_MIRROR", str(tmp_path))
     monkeypatch.setenv("SCRATCHLAB_CACHE", str(tmp_path / "cache"))
-    with pytest.raises(ValueError, match="1,100 entries instead of 52,002"):
-        instructions.load(InstructionsConfig(source=InstructionSource.alpaca))
+    monkeypatch.setattr(assets, "_get", unreachable)
+    config = InstructionsConfig(source=InstructionSource.alpaca)
+    file.write_text(json.dumps([entry] * 1100), encoding="utf-8")
+    with pytest.raises(FileNotFoundError, match="mirror: .* has 1,100 entries instead of 52,002"):
+        instructions.load(config)
+    file.write_text(json.dumps([entry | {"output": None}] + [entry] * 52_001), encoding="utf-8")
+    with pytest.raises(FileNotFoundError, match=r"entry 0 \(from 0\): its 'output' is a NoneType"):
+        instructions.load(config)
+    file.write_text(json.dumps([entry] * 52_002), encoding="utf-8")
+    assert len(instructions.load(config)["train"]) == 44_201, "the wrong files were never a first use"
+    assert config.inputs() == {"data": assets.sha256(file)}
+    file.write_text(json.dumps([entry] * 52_001 + [entry | {"output": "c"}]), encoding="utf-8")
+    with pytest.raises(FileNotFoundError, match="instead of .*, that of its first use"):
+        instructions.load(config)
+
+
+def unreachable(*_: object) -> Path:
+    raise OSError("no network")
+
+
+def test_entries_of_one_s_own_are_read_from_their_file(tmp_path: Path) -> None:
+    file = tmp_path / "mine.json"
+    file.write_text(json.dumps([{"instruction": f"Say {i}.", "input": "", "output": str(i)} for i in range(40)]))
+    config = InstructionsConfig(source=InstructionSource.file, path=str(file))
+    assert {name: len(part) for name, part in instructions.load(config).items()} == {"train": 34, "test": 4, "val": 2}
+    assert config.inputs() == {"data": assets.sha256(file)}
+    file.write_text(json.dumps([{"instruction": "a", "input": "", "output": "b"}] * 19))
+    with pytest.raises(ValueError, match="has 19 entries; must be at least 20"):
+        instructions.load(config)
+    file.unlink()
+    assert config.inputs() == {}
+    with pytest.raises(FileNotFoundError, match="mine.json: no such file"):
+        instructions.load(config)
+
+
+@pytest.mark.parametrize(
+    ("source", "path"), [(InstructionSource.file, ""), (InstructionSource.instructions, "mine.json")]
+)
+def test_a_path_goes_with_entries_of_one_s_own_only(source: InstructionSource, path: str) -> None:
+    with pytest.raises(ValueError, match="or data=entries data.path=FILE"):
+        InstructionsConfig(source=source, path=path)
 
 
 def test_a_size_takes_the_first_entries_of_the_file(entries: dict[str, list[instructions.Entry]]) -> None:

@@ -95,6 +95,7 @@ _FILES = {
     "verdict": "the-verdict.txt",
     "instructions": "instruction-data.json",
     "alpaca": "alpaca_data.json",
+    "entries": "a file of instructions (data.path)",
     "alpaca_9k": "alpaca_random_9k.json (from SCRATCHLAB_MIRROR only)",
 }
 

@@ -8,6 +8,7 @@ import sys
 import tarfile
 import tempfile
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -70,10 +71,15 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def fetch(asset: Asset, *, local_only: bool = False) -> Path:
+Check = Callable[[Path], str]
+"""Says why a file is not the one it should be; empty if it is."""
+
+
+def fetch(asset: Asset, *, local_only: bool = False, check: Check | None = None) -> Path:
     """Return a checked local file, asking the cache, then the mirror folder, then each source in order.
 
-    `local_only` asks the cache and the mirror folder alone.
+    `local_only` asks the cache and the mirror folder alone. `check` looks into a file whose hash was never published,
+    before the hash of its first use is kept.
 
     Raises:
         FileNotFoundError: no source had it; the message lists what each one said and how to supply the file by hand.
@@ -84,13 +90,13 @@ def fetch(asset: Asset, *, local_only: bool = False) -> Path:
         if path is None:
             tried.append("mirror: SCRATCHLAB_MIRROR is not set")
             continue
-        problem = _problem(asset, path)
+        problem = _problem(asset, path, check)
         if not problem:
             return path
         tried.append(f"{place}: {problem}")
     for source in () if local_only else asset.sources:
         try:
-            return _download(asset, source, cached)
+            return _download(asset, source, cached, check)
         except Exception as error:  # whatever stops one source, the next one may still have the file
             tried.append(f"{source}: {_one_line(error)}")
     raise FileNotFoundError(
@@ -108,7 +114,7 @@ def _mirrored(asset: Asset) -> Path | None:
     return Path(mirror).expanduser() / asset.name if mirror else None
 
 
-def _problem(asset: Asset, path: Path) -> str:
+def _problem(asset: Asset, path: Path, check: Check | None) -> str:
     """Say why `path` cannot be used as `asset`; empty if it can."""
     if not path.is_file():
         return f"no file {path}"
@@ -117,7 +123,12 @@ def _problem(asset: Asset, path: Path) -> str:
         return f"{path} has {size:,} bytes instead of {asset.size:,}"
     expected = asset.sha256 or _first_use(asset)
     if expected and (found := sha256(path)) != expected:
-        return f"{path} has sha256 {found} instead of {expected}"
+        whose = "" if asset.sha256 else f", that of its first use, kept in {_first_use_file(asset)}"
+        return f"{path} has sha256 {found} instead of {expected}{whose}"
+    if asset.sha256:
+        return ""
+    if check and (problem := check(path)):
+        return problem
     if not expected:
         _keep_first_use(asset, path)
     return ""
@@ -139,18 +150,18 @@ def _keep_first_use(asset: Asset, path: Path) -> None:
     kept.write_text(sha256(path) + "\n")
 
 
-def _download(asset: Asset, source: Web | Hub | Package, cached: Path) -> Path:
+def _download(asset: Asset, source: Web | Hub | Package, cached: Path, check: Check | None) -> Path:
     """Fetch into a temporary folder beside the cache, check, and move into place in one step."""
     from filelock import FileLock
 
     cached.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{cached}.lock"):
-        if not _problem(asset, cached):  # another process was faster
+        if not _problem(asset, cached, check):  # another process was faster
             return cached
         with tempfile.TemporaryDirectory(dir=cached.parent, prefix=".fetch-") as folder:
             log.info("fetching %s from %s", asset.name, source)
             file = _get(source, Path(folder))
-            if problem := _problem(asset, file):
+            if problem := _problem(asset, file, check):
                 raise ValueError(problem.replace(str(file), "what came"))
             os.replace(file, cached)
     return cached
@@ -260,7 +271,7 @@ ALPACA = Asset(
     "CC BY-NC 4.0 (Stanford Alpaca)",
     (Web("https://raw.githubusercontent.com/tatsu-lab/stanford_alpaca/main/alpaca_data.json"),),
 )
-"""No hash was published; `data.instructions` checks the count and every entry."""
+"""No hash was published; `data.instructions.file_of` has the count and every entry checked."""
 ALPACA_9K = Asset(
     "alpaca_random_9k.json",
     "CC BY-NC 4.0 (Stanford Alpaca)",

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from scratchlab.data import assets
-from scratchlab.data.instructions_config import InstructionsConfig, InstructionSource
+from scratchlab.data.instructions_config import LEAST, InstructionsConfig, InstructionSource
 from scratchlab.prompts import PromptConfig, render
 from scratchlab.text import END_OF_TEXT, encoding
 
@@ -38,16 +38,39 @@ def load(config: InstructionsConfig) -> dict[str, list[Entry]]:
 
     Raises:
         FileNotFoundError: the file could not be had.
-        ValueError: it is not the file it should be, or has a malformed entry.
+        ValueError: it has a malformed entry, or too few.
     """
-    path = assets.fetch(ASSETS[config.source])
-    entries = read(path)
-    if len(entries) != COUNTS[config.source]:
-        raise ValueError(
-            f"data={config.source.name}: {path} has {len(entries):,} entries instead of {COUNTS[config.source]:,}; "
-            "it is another file under this name, or a later version"
-        )
-    return split(entries[: config.size or None])
+    path = file_of(config)
+    entries = read(path)[: config.size or None]
+    if len(entries) < LEAST:
+        raise ValueError(f"{path} has {len(entries)} entries; must be at least {LEAST} to be split in three")
+    return split(entries)
+
+
+def file_of(config: InstructionsConfig, *, local_only: bool = False) -> Path:
+    """The file that the configuration names, fetched if it has to be.
+
+    Raises:
+        FileNotFoundError: it could not be had, or only another file under its name.
+    """
+    if config.source is InstructionSource.file:
+        path = Path(config.path).expanduser()
+        if not path.is_file():
+            raise FileNotFoundError(f"data.path={config.path}: no such file")
+        return path
+    return assets.fetch(ASSETS[config.source], local_only=local_only, check=partial(_miscounted, config.source))
+
+
+def _miscounted(source: InstructionSource, path: Path) -> str:
+    """Say why a file without a published hash is not the one it should be; empty if it is."""
+    try:
+        found = len(read(path))
+    except ValueError as error:
+        return str(error)
+    wrong = (
+        f"{path} has {found:,} entries instead of {COUNTS[source]:,}: another file under this name, or a later version"
+    )
+    return wrong if found != COUNTS[source] else ""
 
 
 def read(path: Path) -> list[Entry]:
