@@ -46,6 +46,14 @@ def test_weights_dropout_draws_and_logits_are_those_of_the_author_s_model(
     torch.testing.assert_close(ours(ids), expected, atol=2e-6, rtol=0)
 
 
+def test_logits_of_some_places_are_those_of_all_places_there(ids: torch.Tensor) -> None:
+    model, where = seeded().eval(), torch.zeros_like(ids, dtype=torch.bool)
+    where[0, 3] = where[1, 0] = where[1, 23] = True
+    with torch.no_grad():
+        torch.testing.assert_close(model(ids, where), model(ids)[where])
+        assert model(ids, torch.zeros_like(where)).shape == (0, 97)
+
+
 def test_lora_starts_as_the_identity_draws_like_the_author_s_and_merges_exactly(ids: torch.Tensor) -> None:
     appendix_e = pytest.importorskip("llms_from_scratch.appendix_e", reason="the author's package is not installed")
     ch04 = pytest.importorskip("llms_from_scratch.ch04")

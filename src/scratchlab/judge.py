@@ -40,7 +40,7 @@ def parse(answer: str) -> int | None:
     puts between `<think>` and `</think>` is not its answer.
     """
     text = re.sub(r"<think>.*?(</think>|$)", " ", answer, flags=re.DOTALL)
-    text = re.sub(r"(\bfrom\s+0\s+to\s+100\b)|(\b0\s*[-–]\s*100\b)", " ", text)  # the scale, where it is repeated
+    text = re.sub(r"(\bfrom\s+0\s+to\s+100\b)|(\b0\s*[-–]\s*100\b)", " ", text)  # the scale, repeated
     text = re.sub(rf"{_WHOLE}\s*\(?(?:/|out of)\s*100\b\)?(?!\.?\d)", r" score \1 ", text)
     values = set(_ALONE.findall(text)) or {one or other for one, other in _NAMED.findall(text)}
     if len(values) != 1:

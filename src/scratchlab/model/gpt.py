@@ -175,12 +175,12 @@ class GPT(nn.Module):
         """Final norm and output head: (..., C) to (..., V)."""
         return self.out_head(self.final_norm(x))
 
-    def forward(self, ids: Tensor) -> Tensor:
-        """Map ids (B, T) to logits (B, T, V)."""
+    def forward(self, ids: Tensor, where: Tensor | None = None) -> Tensor:
+        """Map ids (B, T) to logits (B, T, V); with `where` (boolean, B, T) to those of its N true places (N, V)."""
         x = self.embed(ids)
         for block in self.blocks:
             x = block(x)
-        return self.head(x)
+        return self.head(x if where is None else x[where])
 
 
 def count(parameters: Iterable[nn.Parameter], *, trainable_only: bool = False) -> int:

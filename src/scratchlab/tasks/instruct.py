@@ -68,10 +68,7 @@ class Instruct(Run):
         self.weights.check(self.model)
 
     def inputs(self) -> dict[str, str]:
-        from scratchlab.data import instructions
-
-        file = instructions.ASSETS[self.data.source]
-        return ({"data": file.sha256} if file.sha256 else {}) | self.weights.inputs()
+        return self.data.inputs() | self.weights.inputs()
 
 
 def instruct(config: Instruct, record: "Record") -> dict[str, Any]:
@@ -171,11 +168,12 @@ def fit(
 
     def loss_of(batch: "Batch") -> "Tensor":
         ids, targets = (part.to(machine.device) for part in batch)
+        wanted = targets != instructions.IGNORE
         with machine.autocast():
-            logits = model(ids).float()
-        if not instructions.has_target(batch):
+            logits = model(ids, wanted).float()  # of the vocabulary's 50,257 columns, only the rows that count
+        if not len(logits):
             return logits.sum() * 0  # the mean over no target is NaN, and would make every weight NaN
-        return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=instructions.IGNORE)
+        return F.cross_entropy(logits, targets[wanted])
 
     def learnable(name: str) -> "Iterator[Batch]":
         return filter(instructions.has_target, loaders[name])
