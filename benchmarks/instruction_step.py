@@ -46,9 +46,7 @@ def main() -> None:
     torch.manual_seed(123)
     model = GPT(GPTConfig(**SIZES[options.model], qkv_bias=True))
     optimizer = train.adamw(model, lr=5e-5, weight_decay=0.1)
-    print(
-        f"GPT-2 {options.model}, {options.batches} batches of 8, {options.repeats} repetitions, torch {torch.__version__}"
-    )
+    print(f"GPT-2 {options.model}, {options.batches} batches of 8, {options.repeats} repetitions")
     for mask in (False, True):
         loaders = instructions.loaders({"train": data}, batch_size=8, mask=mask, max_length=1024)
         batches = list(islice(loaders["train"], options.batches))

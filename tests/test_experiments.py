@@ -53,3 +53,17 @@ def test_the_list_shows_exercise_changes_claims_and_needs(tmp_path: object) -> N
         assert part in done.stdout, part
     nothing = command("task=list", "select=ch06_row1_baseline", cwd=tmp_path)  # type: ignore[arg-type]
     assert nothing.returncode == 1 and "nearest: ch06_row01_baseline" in nothing.stderr
+
+
+def test_published_judge_scores_name_the_judge_that_this_package_asks_as_the_book_does() -> None:
+    from scratchlab import compose, judge
+
+    config = compose.compose(["task=calibrate"]).judge  # type: ignore[attr-defined]
+
+    class Server:
+        identity = {"backend": config.backend.name, "model": config.model}
+
+    card = judge.card_of(config, Server())  # type: ignore[arg-type]
+    wanted = ", ".join(f"{key}={card[key]}" for key in ("backend", "model", "prompt"))
+    claims = [claim for e in experiments.read_all().values() for claim in e.claims if claim["metric"] == "judge_score"]
+    assert len(claims) == 6 and {claim["judge"] for claim in claims} == {wanted}

@@ -394,6 +394,7 @@ def test_calibration_compares_with_the_published_scores(server: JudgeServer) -> 
     metrics = record.keep(run, calibrate, changes={}, tracker=Tracker(run.tracking))[0]["metrics"]
     assert metrics["model_1_gpt4_bias"] == pytest.approx(sum(min(s + 2, 100) - s for s in gpt4) / 100)
     assert metrics["model_1_gpt4_pearson"] > 0.99 and metrics["model_1_same_again"] == 1.0
+    assert metrics["model_1_same_words"] == 1.0
     # chapter 7's notebook prints 78.48 and 64.98 for other runs; the published lists have these means
     assert metrics["model_1_gpt4_published"] == pytest.approx(74.09)
     assert metrics["model_2_llama3_published"] == pytest.approx(67.37, abs=0.005)

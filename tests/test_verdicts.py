@@ -324,3 +324,36 @@ def test_a_claim_cannot_be_changed_and_a_broken_one_is_refused() -> None:
         claims.parse({"metric": "a", "value": 1}, "test")
     with pytest.raises(ValueError, match="versus"):
         claims.parse({"metric": "a", "kind": "relation", "source": "s"}, "test")
+
+
+CARD = {"backend": "ollama", "model": "llama3", "digest": "abc", "prompt": "p1", "parser": 2}
+CLAIMED = {"kind": "score", "metric": "judge_score", "n": 0, "value": 50.0}
+
+
+def test_who_judged_alters_no_experiment_and_speaks_only_of_judged_metrics(tmp_path: Path) -> None:
+    for seed in (1, 2, 3):
+        plain: dict[str, Any] = {"val_loss": 0.5, "train_loss": 0.4}
+        write_run(tmp_path, "variant", seed, metrics=plain, config={"judge": {"backend": "none"}})
+        asked = {"judge": {"backend": "ollama", "model": "llama3"}}
+        changes = {"judge.backend": "ollama", "judge.model": "llama3"}
+        metrics = plain | {"judge_score": 50.0, "judge": CARD}
+        write_run(tmp_path, "variant", seed, metrics=metrics, config=asked, changes=changes)
+    assert verdict(tmp_path, kind="score", metric="val_loss", n=0, value=0.5).verdict is Verdict.REPRODUCED
+    assert verdict(tmp_path, **CLAIMED, judge="backend=ollama, model=llama3, prompt=p1").verdict is Verdict.REPRODUCED
+
+
+def test_a_score_needs_every_part_of_the_card_that_the_claim_names(tmp_path: Path) -> None:
+    for seed in (1, 2, 3):
+        write_run(tmp_path, "variant", seed, metrics={"judge_score": 50.0, "judge": CARD})
+    for named in ("model=llama3.2", "model=llama", "model=llama3, prompt=p2", "backend=openai"):
+        found = verdict(tmp_path, **CLAIMED, judge=named)
+        assert found.verdict is Verdict.NOT_COMPARABLE, named
+        assert f"judged by {named}, the runs by backend=ollama, digest=abc, model=llama3" in found.reason
+
+
+def test_runs_of_the_right_judge_speak_even_if_others_lie_beside_them(tmp_path: Path) -> None:
+    for seed in (1, 2, 3):
+        for model, score in (("llama3", 50.0), ("gpt-4", 80.0)):
+            metrics = {"judge_score": score, "judge": CARD | {"model": model}}
+            write_run(tmp_path, "variant", seed, metrics=metrics, config={"judge": {"model": model}})
+    assert verdict(tmp_path, **CLAIMED, judge="model=llama3").verdict is Verdict.REPRODUCED

@@ -90,11 +90,11 @@ def _declared(key: str, declared: Sequence[str]) -> bool:
 
 
 def judge_card(run: Measured) -> str:
-    """Who judged the answers, as one line; empty if the record names no judge."""
+    """Who judged the answers, as one line of `key=value`; empty if the record names no judge."""
     parts = {k: v for k, v in run.hashes.items() if k.startswith("judge")}
     for key, value in run.metrics.items():
         if key in ("judge", "judge_card", "judge_model", "judge_digest", "judge_prompt"):
-            parts[key] = value
+            parts |= value if isinstance(value, dict) else {key: value}
     return ", ".join(f"{key}={value}" for key, value in sorted(parts.items()))
 
 

@@ -98,7 +98,7 @@ class Claim:
     margin: float = 0.0
     """relation: least difference in the claimed direction; same: largest difference still called the same."""
     judge: str = ""
-    """A judged score: who judged, as the judge's card names it."""
+    """A judged score: who judged, as parts of the judge's card: `backend=ollama, model=llama3`."""
     device: str = ""
     """A ratio of times: the device they were measured on."""
 

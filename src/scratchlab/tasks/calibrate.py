@@ -3,12 +3,14 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from scratchlab.judge_config import JudgeBackend, JudgeConfig
 from scratchlab.run import Run
 
 if TYPE_CHECKING:
+    from scratchlab.judge import Judgement
     from scratchlab.record import Record
 
 MODELS = ("model_1", "model_2")
@@ -60,9 +62,16 @@ def calibrate(config: Calibrate, record: "Record") -> dict[str, Any]:
         if config.rounds > 1:
             rounds = [agreement(again.scores, first.scores) for again in judged[1:]]
             metrics[f"{model}_same_again"] = sum(r["same"] for r in rounds) / len(rounds)
+            metrics[f"{model}_same_words"] = sum(map(same_words, judged[1:], repeat(first))) / len(rounds)
         found[model] = [one.items() for one in judged]
     record.write_text("scores.json", json.dumps(found, indent=1, ensure_ascii=False) + "\n")
     return metrics
+
+
+def same_words(judgement: "Judgement", other: "Judgement") -> float:
+    """Share of answers that are the same text in both, whether or not they hold a score."""
+    pairs = list(zip(judgement.answers, other.answers, strict=True))
+    return sum(one == two for one, two in pairs) / len(pairs)
 
 
 def agreement(scores: Sequence[int | None], others: Sequence[int | None]) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from scratchlab.confounds import judge_card
@@ -15,6 +16,9 @@ NOT_JUDGED = (
 )  # fmt: skip
 """Endings of metrics that no judge has a part in."""
 
+JUDGE = "judge."
+"""Who scores the answers is how a run is measured, not what was run: these keys alter no experiment."""
+
 
 def usable(name: str, claim: Claim, runs: Sequence[Measured], experiment: Experiment | None) -> Arm | Judgement:
     """The runs of `name` that can speak about `claim`, as one arm; or the verdict, if none can."""
@@ -27,7 +31,7 @@ def usable(name: str, claim: Claim, runs: Sequence[Measured], experiment: Experi
         return Judgement(
             Verdict.NOT_COMPARABLE, f"{name} was run altered: {what}", seeds=_seeds(done), device=done[0].device
         )
-    having = [run for run in unaltered if run.metrics.get(claim.metric) is not None]
+    having = [_judge_aside(run, claim) for run in unaltered if run.metrics.get(claim.metric) is not None]
     if not having:
         there = ", ".join(sorted(unaltered[0].metrics)) or "none"
         return Judgement(
@@ -36,9 +40,22 @@ def usable(name: str, claim: Claim, runs: Sequence[Measured], experiment: Experi
             seeds=_seeds(unaltered),
             device=unaltered[0].device,
         )
-    if problem := _mixed(name, claim, having) or _other_data(having, experiment) or _other_judge(claim, having):
+    fitting = [run for run in having if _asked_as(claim, run)]
+    problem = "" if fitting else _other_judge(claim, having)
+    if problem := problem or _mixed(name, claim, fitting) or _other_data(fitting, experiment):
         return Judgement(Verdict.NOT_COMPARABLE, problem, seeds=_seeds(having), device=having[0].device)
-    return arms(having)[0]
+    return arms(fitting)[0]
+
+
+def _judge_aside(run: Measured, claim: Claim) -> Measured:
+    """The run without its judge's settings, where the metric is one that no judge has a part in."""
+    if judged(claim.metric):
+        return run
+    config, changes = (
+        {key: value for key, value in settings.items() if not key.startswith(JUDGE)}
+        for settings in (run.config, run.changes)
+    )
+    return replace(run, config=config, changes=changes)
 
 
 def _seeds(runs: Sequence[Measured]) -> tuple[int, ...]:
@@ -60,7 +77,7 @@ def _not_run(name: str, runs: Sequence[Measured], experiment: Experiment | None)
 
 def _altered(run: Measured, experiment: Experiment | None) -> str:
     """How a run differs from the experiment as published, in words; empty if it does not."""
-    changes = dict(run.changes)
+    changes = {key: value for key, value in run.changes.items() if not key.startswith(JUDGE)}
     if experiment is not None:
         stated = {key: value for key, value in experiment.differences.items() if key in run.config}
         for key, value in stated.items():
@@ -116,11 +133,18 @@ def judged(metric: str) -> bool:
     return not metric.endswith(NOT_JUDGED)
 
 
+def _asked_as(claim: Claim, run: Measured) -> bool:
+    """Whether a run was judged by whom the claim was: each part of `claim.judge` is one of the run's card."""
+    if not judged(claim.metric):
+        return True
+    card = judge_card(run)
+    parts = card.split(", ")
+    return all(part in parts if "=" in part else part in card for part in claim.judge.split(", ") if part)
+
+
 def _other_judge(claim: Claim, runs: Sequence[Measured]) -> str:
-    card = judge_card(runs[0])
-    if claim.judge and claim.judge not in card:
-        return f"other judge: the claim was judged by {claim.judge}, the runs by {card or 'no judge that they name'}"
-    return ""
+    cards = "; ".join(sorted({judge_card(run) or "no judge that they name" for run in runs}))
+    return f"other judge: the claim was judged by {claim.judge}, the runs by {cards}"
 
 
 def diverged(claim: Claim, runs: Sequence[Measured]) -> list[Measured]:
