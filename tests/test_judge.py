@@ -398,7 +398,8 @@ def test_calibration_compares_with_the_published_scores(server: JudgeServer) -> 
     # chapter 7's notebook prints 78.48 and 64.98 for other runs; the published lists have these means
     assert metrics["model_1_gpt4_published"] == pytest.approx(74.09)
     assert metrics["model_2_llama3_published"] == pytest.approx(67.37, abs=0.005)
-    assert "model_2_llama3_bias" not in metrics  # 99 scores for 100 responses
+    assert metrics["model_1_gpt4_gap"] == pytest.approx(metrics["model_1_gpt4_bias"])
+    assert "model_2_llama3_gap" in metrics and "model_2_llama3_bias" not in metrics  # 99 scores for 100 responses
 
 
 def template_config() -> JudgeConfig:

@@ -35,9 +35,9 @@ def parse(answer: str) -> int | None:
     """Read a score, a whole number from 0 to 100, from a judge's answer; None if it is not clear which.
 
     It is the number that stands on a line of its own, else the one that is called a score. `85`, `**85**`, `85/100`,
-    `85.0`, `I give it an 85` and `Score: 85. It names 2 of 3.` are 85. Any other number may be about the matter, not
-    the score: `3 kilometers`, like `between 80 and 90`, `85.5`, `-5`, `8/10` and `850`, is nothing. What a reasoning model
-    puts between `<think>` and `</think>` is not its answer.
+    `85.0`, `I give it an 85` and `Score: 85. It names 2 of 3.` are 85. Any other number may be about the matter and
+    not the score: `3 kilometers` is nothing, like `between 80 and 90`, `85.5`, `-5`, `8/10` and `850`. What a reasoning
+    model puts between `<think>` and `</think>` is not its answer.
     """
     text = re.sub(r"<think>.*?(</think>|$)", " ", answer, flags=re.DOTALL)
     # the scale, where the answer repeats it
