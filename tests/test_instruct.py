@@ -1,6 +1,8 @@
 """Chapter 7 as a task: against the author's package, in free combination, and after being killed."""
 
 import json
+import sys
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from conftest import real
 from test_prompts import template
 from torch import nn
 
-from scratchlab import compose, record, responses
+from scratchlab import compose, instruction_training, record, responses, resume, train
 from scratchlab.data import assets, instructions
 from scratchlab.prompts import render
 from scratchlab.tasks.instruct import Instruct, build, instruct
@@ -257,7 +259,7 @@ class Killed(BaseException):
 
 def test_a_run_killed_while_answering_keeps_model_and_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(responses, "TOGETHER", 3)
-    whole, folder = run("experiment=ch07_main", *QUICK, "name=whole")
+    whole, folder = run("experiment=ch07_main", *QUICK, "name=whole", "out=elsewhere")
     answered = (folder / "responses.json").read_text(encoding="utf-8")
     generate = responses.sampling.generate
     groups: list[int] = []
@@ -277,9 +279,92 @@ def test_a_run_killed_while_answering_keeps_model_and_answers(monkeypatch: pytes
     metrics, folder = again()
     assert groups == [1]  # of four answers three were kept, and no epoch ended again
     assert (folder / "responses.json").read_text(encoding="utf-8") == answered
-    timing = ("train_seconds", "tokens_per_second", "answer_seconds", "peak_memory_bytes")
-    assert {k: v for k, v in metrics.items() if k not in timing} == {k: v for k, v in whole.items() if k not in timing}
+    assert repeatable(metrics) == repeatable(whole)
     assert len(record.read_history(folder)) == 8 + 2 and (folder / record.MODEL).is_file()
+
+
+NOT_REPEATABLE = ("train_seconds", "tokens_per_second", "answer_seconds", "peak_memory_bytes")
+
+
+def repeatable(metrics: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in metrics.items() if key not in NOT_REPEATABLE}
+
+
+@pytest.mark.parametrize("batches", [1, 5, 8, 13])
+def test_a_run_killed_in_training_goes_on_to_the_same_numbers(batches: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    # two epochs of 8 batches: within the first, at its end, within the second
+    line = ["experiment=ch07_4_lora", "mask_instruction=true", *QUICK, "train.epochs=2"]
+    whole, whole_folder = run(*line, "out=elsewhere")
+    expected = record.read_history(whole_folder)
+    trained: list[int] = []
+
+    class Dies(train.Steps):
+        def __iter__(self) -> Iterator[train.Step]:
+            for step in super().__iter__():
+                if len(trained) == batches:
+                    raise Killed
+                trained.append(step.number)
+                yield step
+
+    monkeypatch.setattr(train, "Steps", Dies)
+    again = partial(run, *line, "checkpoint_minutes=1e-9")
+    with pytest.raises(Killed):
+        again()
+    batches = 100
+    metrics, folder = again()
+    assert trained == list(range(16))
+    assert record.read_history(folder) == expected
+    assert repeatable(metrics) == repeatable(whole)
+    assert not (folder / resume.STATE).exists()
+    samples = (folder / "samples.txt").read_text()
+    assert samples == (whole_folder / "samples.txt").read_text() and samples.count("epoch ") == 2
+
+
+def test_a_state_of_other_data_is_not_taken_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "mine.json"
+    entries = [{"instruction": f"Say {i}.", "input": "", "output": str(i)} for i in range(40)]
+    file.write_text(json.dumps(entries))
+    keep, kept = resume.Resume.keep, []
+
+    def dies_after_three(self: resume.Resume, *rest: Any) -> None:
+        keep(self, *rest)
+        kept.append(1)
+        if len(kept) == 3:
+            raise Killed
+
+    monkeypatch.setattr(resume.Resume, "keep", dies_after_three)
+    again = partial(run, "experiment=ch07_main", *QUICK, "data=entries", f"data.path={file}", "checkpoint_minutes=1e-9")
+    with pytest.raises(Killed):
+        again()
+    file.write_text(json.dumps([entry | {"output": "other"} for entry in entries]))
+    again()
+    assert len(kept) == 3 + 8, "training started anew"
+
+
+@pytest.mark.parametrize("same", ["sampling", "nothing"])
+def test_runs_that_differ_only_after_training_train_once(same: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, folder = run("experiment=ch07_main", *QUICK)
+    trained = []
+    fit = instruction_training.fit
+    monkeypatch.setattr(instruction_training, "fit", lambda *a, **k: trained.append(1) or fit(*a, **k))
+    generated = []
+    generate = responses.sampling.generate
+    monkeypatch.setattr(responses.sampling, "generate", lambda *a, **k: generated.append(1) or generate(*a, **k))
+    judged = {"judge_score": 50.0, "judge_scored": 4}
+    monkeypatch.setattr("scratchlab.judge.check", lambda config: None)
+    monkeypatch.setattr(sys.modules["scratchlab.tasks.judge"], "judged", lambda *_: judged)
+    more = ["judge=ollama"] if same == "sampling" else ["judge=ollama", "sampling.temperature=1.0"]
+    second, other = run("experiment=ch07_main", *QUICK, *more)
+    assert folder != other and not trained and len(generated) == (same != "sampling")
+    if same == "sampling":
+        told = {"trained_in": f"ch07_main/{folder.name}"}
+        assert repeatable(second) == repeatable(first) | judged | told
+    assert record.read_history(folder) == record.read_history(other)
+    for name in (record.MODEL, resume.TRAINED, "samples.txt", "loss.png", "responses.json"):
+        assert (folder / name).is_file() and (other / name).is_file()
+    run("experiment=ch07_main", *QUICK, *more, "force=true")
+    run("experiment=ch07_main", *QUICK, "train.lr=1e-3")
+    assert len(trained) == 2, "force, and whatever acts on training, train anew"
 
 
 def test_a_broken_last_line_of_answers_is_written_again(tmp_path: Path) -> None:

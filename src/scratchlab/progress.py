@@ -7,8 +7,8 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def progress(items: Iterable[T], *, total: int, what: str) -> Iterator[T]:
-    """Yield `items`, showing how many of `total` are done and how long the rest will take."""
+def progress(items: Iterable[T], *, total: int, what: str, done: int = 0) -> Iterator[T]:
+    """Yield `items`, showing how many of `total` are done (`done` before the first) and how long the rest will take."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -29,4 +29,4 @@ def progress(items: Iterable[T], *, total: int, what: str) -> Iterator[T]:
     )
     console = Console(stderr=True)
     with Progress(*columns, console=console, disable=not sys.stderr.isatty(), transient=True) as bar:
-        yield from bar.track(items, total=total, description=what)
+        yield from bar.track(items, total=total, completed=done, description=what)

@@ -1,50 +1,161 @@
-"""Go on where a run of the same fingerprint was stopped."""
+"""Go on where training was stopped, and train once what several runs share.
+
+A run keeps the state of its training every few minutes, and the trained model at the end. The same command goes on from
+the last of them after a kill, to the same numbers. A run that differs only in what comes after training, as in its
+judge, takes the trained model over from the run that has it.
+"""
 
 import json
 import logging
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import torch
+
 from scratchlab import environment
+from scratchlab.files import in_one_step
 from scratchlab.model.gpt import GPT
 from scratchlab.model.state_files import load_checkpoint, save_state
 from scratchlab.record import MODEL, PREVIOUS, Record, read_history, read_result, write_atomically
+from scratchlab.train import Steps
 
 log = logging.getLogger(__name__)
 
 TRAINED = "checkpoint/trained.json"
 """What training measured and on what; written after the weights."""
+STATE = "checkpoint/training.pt"
+"""Where training stands; gone when it is done."""
 
 
-def save(record: Record, model: GPT, metrics: dict[str, Any]) -> None:
-    """Keep a trained model in the record, so that what comes after training need not wait for it again."""
-    save_state(model, record.folder / MODEL)
-    write_atomically(record.folder / TRAINED, json.dumps({"metrics": metrics, "made_with": _made_with(record)}))
+@dataclass
+class Resume:
+    """What a record keeps to go on from, and what it finds."""
 
+    record: Record
+    training: str
+    """Fingerprint of all that acts on training; runs that share it share the trained model."""
+    files: tuple[str, ...] = ()
+    """What training leaves beside the model and the history."""
+    later: dict[str, str] = field(default_factory=dict)
+    """Files written after training, each with the fingerprint of all that acts on it."""
+    minutes: float = 0.0
+    """Of training, between two states; 0: none is kept."""
 
-def take_over(record: Record, model: GPT, files: tuple[str, ...]) -> dict[str, Any] | None:
-    """Load what the last run of this fingerprint had trained before it was stopped, and move its files here.
+    def __post_init__(self) -> None:
+        self._last = time.monotonic()
 
-    Returns what training measured; None if there is no such run, it came to its end, or its data, starting weights or
-    library versions were others.
-    """
-    aside = record.folder / PREVIOUS
-    before = max(aside.iterdir(), default=None) if aside.is_dir() else None  # named by time
-    if before is None or not (before / TRAINED).is_file():
+    def save(self, model: GPT, metrics: dict[str, Any]) -> None:
+        """Keep a trained model, so that what comes after training need not wait for it again."""
+        save_state(model, self.record.folder / MODEL)
+        content = {"metrics": metrics, "training": self.training, "later": self.later, "made_with": self._made_with()}
+        write_atomically(self.record.folder / TRAINED, json.dumps(content))
+
+    def trained(self, model: GPT) -> dict[str, Any] | None:
+        """Load what this run had trained before it was stopped, or what another run trained in the same way.
+
+        Returns what training measured; None if there is no such run, or its data, starting weights, device or library
+        versions were others.
+        """
+        others = self.record.folder.parents[1].glob(f"*/*/{TRAINED}")
+        beside = sorted(path.parents[1] for path in others if path.parents[1] != self.record.folder)
+        for before, own in [*((path, True) for path in self._stopped()), *((path, False) for path in beside)]:
+            if not (before / TRAINED).is_file() or not (before / MODEL).is_file():
+                continue
+            found = json.loads((before / TRAINED).read_text(encoding="utf-8"))
+            if (found.get("training"), found["made_with"]) != (self.training, self._made_with()):
+                continue
+            log.info("%s has trained this: going on from there", before)
+            load_checkpoint(model, before / MODEL)
+            after = [name for name, of in self.later.items() if found["later"].get(name) == of]
+            self._bring((MODEL, *self.files, *after), before, copy=not own)
+            self._copy_history(before)
+            # in its own words, and last: a kill until here leaves everything with the other run or in `previous`
+            write_atomically(self.record.folder / TRAINED, json.dumps(found | {"later": self.later}))
+            return found["metrics"] | ({} if own else {"trained_in": f"{before.parent.name}/{before.name}"})
         return None
-    result = read_result(before)
-    trained = json.loads((before / TRAINED).read_text(encoding="utf-8"))
-    if (result is not None and result["status"] == "done") or trained["made_with"] != _made_with(record):
+
+    def go_on(self, steps: Steps) -> dict[str, Any] | None:
+        """Bring `steps` to where the training of this run stood when it was last kept.
+
+        Returns the notes that were kept with it; None if there is nothing to go on from.
+        """
+        for before in self._stopped():
+            if not (before / STATE).is_file():
+                continue
+            found = torch.load(before / STATE, weights_only=True, map_location="cpu")
+            if json.loads(found["made_with"]) != self._made_with():
+                log.warning("%s was stopped in training, but with other data, weights or versions", before)
+                continue
+            steps.load(found["steps"])
+            log.info("%s was stopped in training: going on after batch %d", before, steps.done - 1)
+            self._copy_history(before, lines=found["lines"])
+            self._bring((STATE,), before, copy=False)
+            return json.loads(found["notes"])
         return None
-    log.info("%s was stopped after training: going on from there", before)
-    load_checkpoint(model, before / MODEL)
-    for line in read_history(before):
-        record.history(**line)
-    for name in (MODEL, TRAINED, *files):
-        if (before / name).exists():
-            (record.folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (before / name).rename(record.folder / name)
-    return trained["metrics"]
+
+    def keep(self, steps: Steps, notes: dict[str, Any]) -> None:
+        """Keep where training stands, with JSON `notes`, if the last time is long enough ago."""
+        if not self.minutes or not steps.complete or time.monotonic() - self._last < 60 * self.minutes:
+            return
+        path = self.record.folder / STATE
+        path.parent.mkdir(parents=True, exist_ok=True)
+        content = {
+            "steps": steps.state(),
+            "notes": json.dumps(notes),
+            "lines": len(read_history(self.record.folder)),
+            "made_with": json.dumps(self._made_with()),
+        }
+        try:
+            with in_one_step(path) as unfinished:
+                torch.save(content, unfinished)
+        except OSError as error:  # a full disk is no reason to lose the training as well
+            log.warning("the state of training could not be kept (%s); a kill would cost all of it", error)
+        self._last = time.monotonic()
+
+    def drop_state(self) -> None:
+        """Training is done and kept."""
+        (self.record.folder / STATE).unlink(missing_ok=True)
+
+    def _stopped(self) -> Iterator[Path]:
+        """What earlier attempts at this run left, the last first, back to one that came to its end."""
+        aside = self.record.folder / PREVIOUS
+        for before in sorted(aside.iterdir(), reverse=True) if aside.is_dir() else ():  # named by time
+            result = read_result(before)
+            if result is not None and result["status"] == "done":
+                return
+            yield before
+
+    def _bring(self, names: tuple[str, ...], before: Path, *, copy: bool) -> None:
+        for name in names:
+            source, target = before / name, self.record.folder / name
+            if not source.exists():
+                continue
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if not copy:
+                source.rename(target)
+            elif name == MODEL:
+                _link(source, target)
+            else:
+                shutil.copyfile(source, target)
+
+    def _copy_history(self, before: Path, lines: int | None = None) -> None:
+        for line in read_history(before)[:lines]:
+            self.record.history(**line)
+
+    def _made_with(self) -> dict[str, Any]:
+        device = re.sub(r" \d+ threads", "", self.record.device)  # their number changes no result, see the fingerprint
+        return {"hashes": self.record.hashes, "versions": environment.versions(), "device": device}
 
 
-def _made_with(record: Record) -> dict[str, Any]:
-    return {"hashes": record.hashes, "versions": environment.versions(), "device": record.device}
+def _link(source: Path, target: Path) -> None:
+    """The same gigabytes under two names, where the file system can; nothing here writes into a file that is there."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)

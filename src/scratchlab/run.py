@@ -152,7 +152,7 @@ class Run:
 
 
 NOT_A_NUMBER_CHANGER = (
-    *("name", "exercise", "out", "force", "tracking", "claims", "compute.threads", "save"),
+    *("name", "exercise", "out", "force", "tracking", "claims", "compute.threads", "save", "checkpoint_minutes"),
     *(f"judge.{key}" for key in ("timeout", "load_timeout", "retries", "wait", "concurrency")),
 )
 """Keys that the fingerprint leaves out: they cannot change what a run measures."""
@@ -201,9 +201,13 @@ def _default(config: Any, key: str) -> Any:
     return None if field_.default is MISSING else plain(field_.default)  # a field that must be given has none
 
 
-def fingerprint(config: Run) -> str:
-    """Twelve hex digits that two runs share if and only if the same things can act in both."""
-    content = {"task": config.task, "version": __version__, "config": matters(config)}
+def fingerprint(config: Run, without: tuple[str, ...] = ()) -> str:
+    """Twelve hex digits that two runs share if and only if the same things can act in both.
+
+    `without`: parts of the configuration, such as `judge`, that act only on what is not asked about.
+    """
+    flat = {key: value for key, value in matters(config).items() if key.split(".")[0] not in without}
+    content = {"task": config.task, "version": __version__, "config": flat}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -1,4 +1,4 @@
-"""The training loop: a generator that the caller interrupts whenever it likes, so it needs no callbacks."""
+"""The training loop: an iterator that the caller interrupts whenever it likes, so it needs no callbacks."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -33,37 +33,130 @@ def adamw(model: nn.Module, *, lr: float, weight_decay: float) -> torch.optim.Ad
     return torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay, fused=fused)
 
 
-def steps(
-    model: nn.Module,
-    loader: "DataLoader[Any]",
-    optimizer: torch.optim.Optimizer,
-    loss_of: Callable[[Any], Tensor],
-    *,
-    epochs: int,
-    accumulate: int = 1,
-    before_update: Callable[[int], None] | None = None,
-) -> Iterator[Step]:
-    """Train, and yield after every batch.
+class Steps:
+    """Train while being iterated over, and yield after every batch.
 
     The loader draws from torch's global generator once an epoch; what the caller does between steps may draw too, and
     the book's loops do, in the same places. Every `accumulate` batches, and at an epoch's end, the parameters move; a
     last group that is not full is divided by `accumulate` all the same, as in the book's script. `before_update` is
     called with the batch's number when the gradients are complete: the place to set the rate and to clip.
+
+    `state` between two steps is all that training depends on: with it, another process goes on to the same numbers.
     """
-    number = 0
-    for epoch in range(1, epochs + 1):
-        model.train()
-        for index, batch in enumerate(loader, start=1):
-            loss = loss_of(batch)
-            (loss / accumulate).backward()
-            ends_epoch = index == len(loader)
-            if index % accumulate == 0 or ends_epoch:
-                if before_update is not None:
-                    before_update(number)
-                optimizer.step()
-                optimizer.zero_grad()
-            yield Step(number, epoch, loss.item(), ends_epoch)
-            number += 1
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loader: "DataLoader[Any]",
+        optimizer: torch.optim.Optimizer,
+        loss_of: Callable[[Any], Tensor],
+        *,
+        epochs: int,
+        accumulate: int = 1,
+        before_update: Callable[[int], None] | None = None,
+    ) -> None:
+        self.model, self.loader, self.optimizer, self.loss_of = model, loader, optimizer, loss_of
+        self.epochs, self.accumulate, self.before_update = epochs, accumulate, before_update
+        self.done = 0
+        """Batches since the start."""
+        self.epoch = 1
+        self.batch = 0
+        """Batches since the start of the epoch."""
+        self.complete = True
+        """Whether every gradient so far has moved the parameters."""
+        self._epoch_draws: Draws = {}
+        self._draws: Draws = {}
+        """The generators' states that a loaded state goes on from."""
+
+    def __len__(self) -> int:
+        return self.epochs * len(self.loader)
+
+    def __iter__(self) -> Iterator[Step]:
+        while self.epoch <= self.epochs:
+            for batch in self._batches():
+                loss = self.loss_of(batch)
+                (loss / self.accumulate).backward()
+                self.batch += 1
+                ends_epoch = self.batch == len(self.loader)
+                self.complete = self.batch % self.accumulate == 0 or ends_epoch
+                if self.complete:
+                    if self.before_update is not None:
+                        self.before_update(self.done)
+                    self.optimizer.step()
+                    self.optimizer.zero_grad()
+                self.done += 1
+                yield Step(self.done - 1, self.epoch, loss.item(), ends_epoch)
+            self.epoch, self.batch = self.epoch + 1, 0
+
+    def _batches(self) -> Iterator[Any]:
+        """The rest of this epoch's batches; those that a loaded state is past are drawn again and left out."""
+        device = next(self.model.parameters()).device
+        if self.batch:
+            set_draws(self._epoch_draws)
+        elif self._draws:
+            set_draws(self._draws)
+        self._epoch_draws = draws(device)
+        batches = iter(self.loader)
+        for _ in range(self.batch):
+            next(batches)
+        if self.batch:
+            set_draws(self._draws)
+        self._draws = {}
+        self.model.train()
+        yield from batches
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the next steps depend on; its tensors are the live ones.
+
+        Raises:
+            RuntimeError: gradients wait for their update (`complete` says so), and they are no part of a state.
+        """
+        if not self.complete:
+            raise RuntimeError(f"batch {self.done - 1} has not moved the parameters yet: accumulate={self.accumulate}")
+        ended = self.batch == len(self.loader)
+        return {
+            "done": self.done,
+            "epoch": self.epoch + ended,
+            "batch": 0 if ended else self.batch,
+            "epoch_draws": self._epoch_draws,
+            "draws": draws(next(self.model.parameters()).device),
+            "trainable": {name: p.detach() for name, p in self.model.named_parameters() if p.requires_grad},
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take up a state of the same training, before iterating."""
+        with torch.no_grad():
+            for name, parameter in self.model.named_parameters():
+                if parameter.requires_grad:
+                    parameter.copy_(state["trainable"][name])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.done, self.epoch, self.batch = state["done"], state["epoch"], state["batch"]
+        self._epoch_draws, self._draws = state["epoch_draws"], state["draws"]
+
+
+Draws = dict[str, Tensor]
+"""States of random generators, by kind of device."""
+
+
+def draws(device: torch.device) -> Draws:
+    """Where torch's global generators stand: the CPU's, which loaders draw from, and the device's."""
+    found = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        found["cuda"] = torch.cuda.get_rng_state(device)
+    elif device.type == "mps":
+        found["mps"] = torch.mps.get_rng_state()
+    return found
+
+
+def set_draws(states: Draws) -> None:
+    for kind, state in states.items():
+        setters: dict[str, Callable[[Tensor], None]] = {
+            "cpu": torch.set_rng_state,
+            "cuda": torch.cuda.set_rng_state,
+            "mps": torch.mps.set_rng_state,
+        }
+        setters[kind](state)
 
 
 def warmup_and_cosine(

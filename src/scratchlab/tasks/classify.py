@@ -146,7 +146,7 @@ def fit(
         order.update(batch[2].numpy().tobytes())
         return loss_of(batch)
 
-    steps = train.steps(
+    steps = train.Steps(
         model, loaders["train"], optimizer, counted_loss, epochs=config.train.epochs, accumulate=config.train.accumulate
     )
     for step in progress(steps, total=config.train.epochs * len(loaders["train"]), what=config.name):

@@ -10,16 +10,12 @@ from scratchlab.data.instructions_config import InstructionsConfig
 from scratchlab.judge_config import JudgeConfig
 from scratchlab.model.config import GPTConfig, Trainable, TuneConfig, WeightsConfig
 from scratchlab.prompts import PromptConfig
-from scratchlab.run import Run
+from scratchlab.run import Run, fingerprint
 from scratchlab.sampling_config import SamplingConfig
 from scratchlab.train_config import TrainConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from torch import Tensor
-
-    from scratchlab.data.instructions import Batch, Entry, Instructions
+    from scratchlab.data.instructions import Entry, Instructions
     from scratchlab.model.compute import Compute
     from scratchlab.model.gpt import GPT
     from scratchlab.record import Record
@@ -27,7 +23,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 GPT2_TOKENS = 50_257
-ANSWERS, RESPONSES, SAMPLES = "responses.jsonl", "responses.json", "samples.txt"
+AFTER_TRAINING = ("sampling", "judge")
+"""Parts of the configuration that act only when the model is trained."""
+ANSWERS, RESPONSES = "responses.jsonl", "responses.json"
 
 
 @dataclass(kw_only=True)
@@ -51,9 +49,13 @@ class Instruct(Run):
     sampling: SamplingConfig
     judge: JudgeConfig
     save: bool = True
-    """Keep the trained model, for task=export and task=chat, and to go on from if the run is stopped after training."""
+    """Keep the trained model, for task=export and task=chat, and for runs that differ only in what comes after."""
+    checkpoint_minutes: float = 10.0
+    """Minutes of training after which its state is kept, to go on from if the run is stopped; 0: never."""
 
     def __post_init__(self) -> None:
+        if self.checkpoint_minutes < 0:
+            raise ValueError(f"checkpoint_minutes={self.checkpoint_minutes}: must be 0 (never) or more")
         context, length = self.model.context_length, self.train.max_length
         if not 2 <= length <= context:
             raise ValueError(
@@ -72,6 +74,7 @@ class Instruct(Run):
 
 
 def instruct(config: Instruct, record: "Record") -> dict[str, Any]:
+    from scratchlab import instruction_training as training
     from scratchlab import judge, resume
     from scratchlab.data import instructions
     from scratchlab.model import compute
@@ -85,11 +88,19 @@ def instruct(config: Instruct, record: "Record") -> dict[str, Any]:
     model, record.hashes["weights"] = build(config)
     machine.prepare(model)
     counted = count(config, splits)
-    trained = None if config.force else resume.take_over(record, model, (ANSWERS, SAMPLES, "loss.png"))
+    before = resume.Resume(
+        record,
+        training=fingerprint(config, without=AFTER_TRAINING),
+        files=(training.SAMPLES, training.CURVES),
+        later={ANSWERS: fingerprint(config, without=("judge",))},
+        minutes=config.checkpoint_minutes,
+    )
+    trained = None if config.force else before.trained(model)
     if trained is None:
-        trained = fit(config, record, model, splits, machine, sample_from=entries["val"][0])
+        trained = training.fit(config, record, model, splits, machine, before, sample_from=entries["val"][0])
         if config.save:
-            resume.save(record, model, trained)
+            before.save(model, trained)
+        before.drop_state()
     return counted | trained | respond(config, record, model, entries["test"], machine)
 
 
@@ -142,114 +153,6 @@ def count(config: Instruct, splits: "dict[str, Instructions]") -> dict[str, Any]
         "answers_cut": counts.cut,
         "answers_lost": counts.lost,
     }
-
-
-def fit(
-    config: Instruct,
-    record: "Record",
-    model: "GPT",
-    splits: dict[str, "Instructions"],
-    machine: "Compute",
-    *,
-    sample_from: "Entry",
-) -> dict[str, Any]:
-    """Train, evaluate in the script's rhythm, and measure.
-
-    `train_loss` and `val_loss` are those of the last evaluation, as the book prints them; `test_loss` is the mean over
-    all batches of the test split.
-    """
-    import torch
-    from torch.nn import functional as F
-
-    from scratchlab import evaluate, train
-    from scratchlab.data import instructions
-    from scratchlab.model.gpt import count
-    from scratchlab.progress import progress
-
-    def loss_of(batch: "Batch") -> "Tensor":
-        ids, targets = (part.to(machine.device) for part in batch)
-        wanted = targets != instructions.IGNORE
-        with machine.autocast():
-            logits = model(ids, wanted).float()  # of the vocabulary's 50,257 columns, only the rows that count
-        if not len(logits):
-            return logits.sum() * 0  # the mean over no target is NaN, and would make every weight NaN
-        return F.cross_entropy(logits, targets[wanted])
-
-    def learnable(name: str) -> "Iterator[Batch]":
-        return filter(instructions.has_target, loaders[name])
-
-    def losses(prefix: str = "") -> dict[str, float]:
-        with evaluate.evaluating(model):
-            return {
-                f"{prefix}{name}_loss": evaluate.mean_loss(learnable(name), loss_of, config.train.eval_batches)
-                for name in ("train", "val")
-            }
-
-    tokens_seen = without_target = 0
-
-    def counted_loss(batch: "Batch") -> "Tensor":
-        nonlocal tokens_seen, without_target
-        tokens_seen += batch[0].numel()
-        without_target += not instructions.has_target(batch)
-        return loss_of(batch)
-
-    loaders = instructions.loaders(
-        splits,
-        batch_size=config.train.batch_size,
-        mask=config.mask_instruction,
-        max_length=config.train.max_length,
-    )
-    metrics = losses("initial_")  # here as in the script: its draws follow those of the model's making
-    log.info("before training: train loss %.3f, val loss %.3f", *metrics.values())
-    torch.manual_seed(config.seed)
-    optimizer = train.adamw(model, lr=config.train.lr, weight_decay=config.train.weight_decay)
-    epochs, started = config.train.epochs, time.perf_counter()
-    steps = train.steps(
-        model, loaders["train"], optimizer, counted_loss, epochs=epochs, accumulate=config.train.accumulate
-    )
-    for step in progress(steps, total=epochs * len(loaders["train"]), what=config.name):
-        record.history(step=step.number, batch_loss=step.loss)
-        if step.number % config.train.eval_every == 0:
-            found = losses()
-            metrics |= found
-            record.history(step=step.number, **found)
-            log.info("epoch %d, step %d: train loss %.3f, val loss %.3f", step.epoch, step.number, *found.values())
-        if step.ends_epoch:
-            write_sample(config, record, model, sample_from, step.epoch)
-    seconds = time.perf_counter() - started
-    if without_target:
-        log.warning("%d batches had no target left and taught nothing", without_target)
-    write_curves(record)
-    with evaluate.evaluating(model):
-        metrics["test_loss"] = evaluate.mean_loss(learnable("test"), loss_of)
-    return metrics | {
-        "trainable_parameters": count(model.parameters(), trainable_only=True),
-        "parameters": count(model.parameters()),
-        "batches_without_target": without_target,
-        "tokens_seen": tokens_seen,
-        "train_seconds": seconds,
-        "tokens_per_second": tokens_seen / seconds,
-    }
-
-
-def write_sample(config: Instruct, record: "Record", model: "GPT", entry: "Entry", epoch: int) -> None:
-    """Append what the model says to the first validation entry, as the book prints after every epoch."""
-    from scratchlab import sampling
-    from scratchlab.prompts import render
-    from scratchlab.text import END_OF_TEXT, encoding
-
-    question, _ = render(config.prompt, entry)
-    ids = encoding().encode(question, disallowed_special=())
-    [new] = sampling.generate(model, [ids], SamplingConfig(max_new_tokens=50), end_token=END_OF_TEXT)
-    with (record.folder / SAMPLES).open("a", encoding="utf-8") as file:
-        file.write(f"epoch {epoch}\n{question}{encoding().decode(new)}\n\n")
-
-
-def write_curves(record: "Record") -> None:
-    from scratchlab.record import read_history
-    from scratchlab.report import plots
-
-    plots.curves(read_history(record.folder), ("train_loss", "val_loss"), by="step", path=record.folder / "loss.png")
 
 
 def respond(

@@ -60,7 +60,7 @@ def network(config: Network, record: "Record") -> dict[str, Any]:
     loader = DataLoader(TensorDataset(*sets["train"]), batch_size=config.batch_size, shuffle=True, drop_last=True)
     optimizer = torch.optim.SGD(model.parameters(), lr=config.lr)
     losses = []
-    for step in train.steps(
+    for step in train.Steps(
         model, loader, optimizer, lambda batch: F.cross_entropy(model(batch[0]), batch[1]), epochs=config.epochs
     ):
         record.history(step=step.number, batch_loss=step.loss)

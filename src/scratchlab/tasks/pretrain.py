@@ -178,7 +178,7 @@ def fit(
 
     total = config.train.epochs * len(loaders["train"])
     started, tokens_seen, samples, evaluations = time.perf_counter(), 0, "", []
-    steps = train.steps(
+    steps = train.Steps(
         model,
         loaders["train"],
         optimizer,
