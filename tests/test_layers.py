@@ -12,19 +12,8 @@ LAYERS = [
     {"__init__", "run", "environment", "experiments", "files", "progress", "claims", "exercises", "ablation"},
     {"text", "train_config", "sampling_config", "judge_config", "prompts", "overlap", "data", "model"}
     | {"tracking", "record", "stats", "measured", "confounds"},
-    {
-        "train",
-        "sampling",
-        "evaluate",
-        "judge",
-        "judge_servers",
-        "responses",
-        "instruction_training",
-        "resume",
-        "report",
-        "verdicts",
-    }
-    | {"instruction_training", "verdicts", "evidence", "lint", "plan", "bundle", "goldens"},
+    {"train", "sampling", "evaluate", "judge", "judge_servers", "responses", "resume", "report", "verdicts"}
+    | {"instruction_training", "evidence", "lint", "plan", "bundle", "goldens"},
     {"tasks"},
     {"compose", "mistakes"},
     {"__main__"},
