@@ -215,6 +215,7 @@ def test_a_run_writes_the_book_s_layout_and_says_how_alike_the_answers_are() -> 
     entries = instructions.read(assets.fetch(assets.INSTRUCTIONS))[34:38]
     assert [{key: row[key] for key in ("instruction", "input", "output")} for row in written] == entries
     assert all(list(row) == ["instruction", "input", "output", "model_response"] for row in written)
+    assert metrics["token_saving"] == 0 < run("experiment=ch07_1_phi3", *QUICK)[0]["token_saving"]
     assert {"exact_match", "rouge_l", "chrf", "response_words"} <= set(metrics)
     assert metrics["trainable_parameters"] == metrics["parameters"]
     assert (metrics["train_entries"], metrics["tokens_seen"]) == (34, sum_of_inputs())

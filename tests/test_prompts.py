@@ -3,15 +3,13 @@
 from collections.abc import Callable
 
 import pytest
-import yaml
 from conftest import real
 
-from scratchlab import experiments
 from scratchlab.data import assets, instructions
-from scratchlab.prompts import PromptConfig, extract, markers, render
+from scratchlab.prompts import PromptConfig, extract, markers, render, templates
 from scratchlab.text import encoding
 
-TEMPLATES = sorted(path.stem for path in (experiments.resource("conf") / "prompt").glob("*.yaml"))
+TEMPLATES = sorted(templates())
 ENTRIES = [
     {"instruction": "Name a colour.", "input": "", "output": "Red."},
     {"instruction": "Rewrite the sentence.", "input": "It rains; {braces} stay.", "output": "Rain falls."},
@@ -23,8 +21,7 @@ ENTRIES = [
 
 
 def template(name: str) -> PromptConfig:
-    path = experiments.resource("conf") / "prompt" / f"{name}.yaml"
-    return PromptConfig(**yaml.safe_load(path.read_text(encoding="utf-8")))
+    return templates()[name]
 
 
 @pytest.fixture(scope="module")

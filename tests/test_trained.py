@@ -173,3 +173,5 @@ def test_a_preview_shows_text_ids_lengths_and_what_each_template_costs(capsys: p
     assert "34,884 of 52,760 targets masked (66%)" in shown and "-31.0%" in shown
     assert (metrics["masked_targets"], metrics["targets"]) == (34_884, 52_760)
     assert metrics["templates"]["phi3"] == pytest.approx(38.9, abs=0.05)
+    assert metrics["masked_share"] == pytest.approx(0.66, abs=0.005) and metrics["token_saving"] == 0
+    assert run("task=preview", "entries=0", "prompt=phi3")["metrics"]["token_saving"] == pytest.approx(0.31, abs=0.001)

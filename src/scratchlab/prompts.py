@@ -34,6 +34,16 @@ class PromptConfig:
                 raise ValueError(f"prompt.{part.name}={template!r}: has the fields {found}; must have {wanted}, once")
 
 
+def templates() -> dict[str, PromptConfig]:
+    """Every template in conf/prompt, by name."""
+    import yaml
+
+    from scratchlab.experiments import resource
+
+    files = sorted((resource("conf") / "prompt").glob("*.yaml"))
+    return {path.stem: PromptConfig(**yaml.safe_load(path.read_text(encoding="utf-8"))) for path in files}
+
+
 def render(prompt: PromptConfig, entry: Mapping[str, str]) -> tuple[str, str]:
     """Put an entry into a template: the question, and the answer that follows it without a gap.
 

@@ -67,6 +67,7 @@ def preview(config: Preview, record: "Record") -> dict[str, Any]:
         "masked_share": share,
         "answers_cut": counts.cut,
         "answers_lost": counts.lost,
+        "token_saving": 1 - counts.tokens_mean / means["alpaca"],
         "templates": means,
     }
 
@@ -102,18 +103,16 @@ def show_lengths(console: "Console", data: "Instructions", bars: int = 12) -> No
 
 def show_templates(console: "Console", entries: list[dict[str, str]]) -> dict[str, float]:
     """Print what each template in conf/prompt costs for the same entries; the mean tokens by name."""
-    import yaml
     from rich.table import Table
 
-    from scratchlab import experiments
     from scratchlab.data import instructions
+    from scratchlab.prompts import templates
 
     table = Table("template", "mean tokens", "against alpaca", "at most", "masked targets")
-    folder = experiments.resource("conf") / "prompt"
     counts = {}
-    for path in sorted(folder.glob("*.yaml")):
-        data = instructions.Instructions(entries, PromptConfig(**yaml.safe_load(path.read_text(encoding="utf-8"))))
-        counts[path.stem] = instructions.count(data, mask=True, max_length=max(len(item.ids) for item in data))
+    for name, prompt in templates().items():
+        data = instructions.Instructions(entries, prompt)
+        counts[name] = instructions.count(data, mask=True, max_length=max(len(item.ids) for item in data))
     for name, found in counts.items():
         saved = found.tokens_mean / counts["alpaca"].tokens_mean - 1
         table.add_row(
