@@ -54,7 +54,7 @@ def classified(here: Path) -> str:
 
 
 def test_a_run_is_rebuilt_as_it_was_trained(instructed: str) -> None:
-    trained = _trained.load(instructed)
+    trained = _trained.load(Path(instructed))
     question, _ = render(template("phi3"), json.loads(Path(instructed, "responses.json").read_text())[0])
     [again] = sampling.generate(
         trained.model, [encoding().encode(question)], sampling.SamplingConfig(max_new_tokens=4), end_token=50256
@@ -69,7 +69,7 @@ def test_an_export_is_read_by_transformers_and_by_the_book_s_code_and_writes_the
     ch04 = pytest.importorskip("llms_from_scratch.ch04", reason="needs llms-from-scratch, the author's package")
     folder = Path(run("task=export", f"run={instructed}", f"out={here}")["folder"])
     prompt = encoding().encode("<|user|>\nName a colour.")
-    ours = _trained.load(instructed)
+    ours = _trained.load(Path(instructed))
     assert any(layer.lora.B.abs().max() > 0 for layer in ours.model.modules() if isinstance(layer, tune.LinearWithLoRA))
     config = sampling.SamplingConfig(max_new_tokens=12)
     [expected] = sampling.generate(ours.model, [prompt], config)
@@ -130,7 +130,7 @@ def test_a_classification_run_gives_a_line_the_class_it_gave_in_its_own_record(
     from scratchlab.data import spam
     from scratchlab.tasks.chat import classified as reply
 
-    trained = _trained.load(classified)
+    trained = _trained.load(Path(classified))
     config = trained.config
     assert isinstance(config, _trained.Classify)
     test = spam.load(config.data)["test"]
@@ -155,11 +155,28 @@ def test_an_exported_classifier_has_no_hugging_face_form(classified: str, here: 
 
 @pytest.mark.parametrize("task", ["chat", "export"])
 def test_a_folder_that_is_no_trained_run_is_named(task: str, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="no run's folder; possible: OUT/NAME/FINGERPRINT"):
+    with pytest.raises(FileNotFoundError, match="no run's folder; possible: a folder OUT/NAME/FINGERPRINT"):
         compose.compose([f"task={task}", f"run={tmp_path}"])
     (tmp_path / record.CONFIG).write_text("name: x\n")
     with pytest.raises(FileNotFoundError, match="keeps no trained model; possible: a run made with save=true"):
         compose.compose([f"task={task}", f"run={tmp_path}"])
+
+
+def test_a_run_is_found_by_its_name_where_it_is_the_only_one(tmp_path: Path) -> None:
+    for fingerprint, model in (("a1", True), ("b2", False)):
+        (tmp_path / "mine" / fingerprint / "checkpoint").mkdir(parents=True)
+        (tmp_path / "mine" / fingerprint / record.CONFIG).write_text("name: mine\n")
+        if model:
+            (tmp_path / "mine" / fingerprint / record.MODEL).touch()
+    out, only = str(tmp_path), tmp_path / "mine" / "a1"
+    assert _trained.find("mine", out) == _trained.find("mine/a1", out) == _trained.find(str(only), "elsewhere") == only
+    with pytest.raises(FileNotFoundError, match="run=mine/b2: keeps no trained model"):
+        _trained.find("mine/b2", out)
+    (tmp_path / "mine" / "b2" / record.MODEL).touch()
+    with pytest.raises(FileNotFoundError, match="run=mine: 2 runs of that name .* possible: mine/a1, mine/b2"):
+        _trained.find("mine", out)
+    with pytest.raises(FileNotFoundError, match="run=other: no run's folder; .* below out="):
+        _trained.find("other", out)
 
 
 @pytest.mark.vocabulary

@@ -22,28 +22,36 @@ class Trained:
     """In evaluation mode; LoRA layers as they were trained, apart."""
 
 
-def check(run: str) -> Path:
-    """The file with a run's trained weights.
+def find(run: str, out: str) -> Path:
+    """The folder of a run: a path, or NAME or NAME/FINGERPRINT below `out`.
 
     Raises:
-        FileNotFoundError: no such folder, or none with a trained model.
+        FileNotFoundError: there is no such run, none with a trained model, or several.
     """
-    from scratchlab.record import CONFIG, MODEL
+    from scratchlab.record import CONFIG, MODEL, folders
 
-    folder = Path(run).expanduser()
-    if not (folder / CONFIG).is_file():
-        raise FileNotFoundError(
-            f"run={run}: no run's folder; possible: OUT/NAME/FINGERPRINT, as a run prints at its end"
-        )
-    path = folder / MODEL
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"run={run}: keeps no trained model; possible: a run made with save=true (do it again with force=true)"
-        )
-    return path
+    for folder in (Path(run).expanduser(), Path(out, run)):
+        if (folder / CONFIG).is_file():
+            if (folder / MODEL).is_file():
+                return folder
+            raise FileNotFoundError(
+                f"run={run}: keeps no trained model; possible: a run made with save=true (do it again with force=true)"
+            )
+    named = folders(out, run) if "/" not in run else []
+    trained = [folder for folder in named if (folder / MODEL).is_file()]
+    if len(trained) == 1:
+        return trained[0]
+    if trained:
+        which = ", ".join(f"{folder.parent.name}/{folder.name}" for folder in trained)
+        raise FileNotFoundError(f"run={run}: {len(trained)} runs of that name keep a trained model; possible: {which}")
+    found = f"none of the {len(named)} runs of that name keeps a trained model" if named else "no run's folder"
+    raise FileNotFoundError(
+        f"run={run}: {found}; possible: a folder OUT/NAME/FINGERPRINT, as a run prints at its end, or the NAME of a "
+        f"run below out={out} that was made with save=true"
+    )
 
 
-def load(run: str) -> Trained:
+def load(folder: Path) -> Trained:
     """Rebuild the model of a run and load what training made of it.
 
     Raises:
@@ -55,13 +63,12 @@ def load(run: str) -> Trained:
     from scratchlab.model.config import Trainable
     from scratchlab.model.gpt import GPT
     from scratchlab.model.state_files import load_checkpoint
-    from scratchlab.record import read_result
+    from scratchlab.record import MODEL, read_result
 
-    path, folder = check(run), Path(run).expanduser()
     result = read_result(folder)
     if result is None or result["task"] not in SCHEMAS:
         found = "never came to an end" if result is None else f"is of task={result['task']}"
-        raise ValueError(f"run={run}: {found}; possible: a finished run of {', '.join(SCHEMAS)}")
+        raise ValueError(f"{folder}: {found}; possible: a finished run of {', '.join(SCHEMAS)}")
     config = read_config(folder, SCHEMAS[result["task"]])
     with torch.device("meta"):  # nothing is drawn, and memory is used once
         model = GPT(config.model)
@@ -69,7 +76,7 @@ def load(run: str) -> Trained:
             tune.add_class_head(model, CLASSES)
         if config.tune.trainable is Trainable.lora:
             tune.add_lora(model, config.tune)
-    load_checkpoint(model, path)
+    load_checkpoint(model, folder / MODEL)
     return Trained(folder, config, result["metrics"], model.eval())
 
 

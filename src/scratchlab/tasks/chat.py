@@ -23,7 +23,7 @@ class Chat(Run):
     recorded: ClassVar[bool] = False
 
     run: str
-    """The folder of a finished run."""
+    """A finished run: its folder, or its name below `out`."""
     text: str = ""
     """One instruction or message, and an end; empty asks for one line after the other."""
     input: str = ""
@@ -31,7 +31,7 @@ class Chat(Run):
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
 
     def __post_init__(self) -> None:
-        _trained.check(self.run)
+        _trained.find(self.run, self.out)
         if self.input and not self.text:
             raise ValueError(
                 f"input={self.input}: goes with text=INSTRUCTION; without it, lines are asked for one by one"
@@ -43,7 +43,7 @@ def chat(config: Chat, record: "Record") -> dict[str, Any]:
 
     from scratchlab.model import compute
 
-    trained = _trained.load(config.run)
+    trained = _trained.load(_trained.find(config.run, config.out))
     machine = compute.prepare(config.compute)
     machine.prepare(trained.model)
     torch.manual_seed(config.seed)

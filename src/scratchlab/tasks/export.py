@@ -21,15 +21,16 @@ class Export(Run):
     task: ClassVar[str] = "export"
 
     run: str
-    """The folder of a finished run."""
+    """A finished run: its folder, or its name below `out`."""
 
     def __post_init__(self) -> None:
-        _trained.check(self.run)
+        _trained.find(self.run, self.out)
 
     def inputs(self) -> dict[str, str]:
         from scratchlab.data.assets import sha256
+        from scratchlab.record import MODEL
 
-        return {"weights": sha256(_trained.check(self.run))}
+        return {"weights": sha256(_trained.find(self.run, self.out) / MODEL)}
 
 
 def export(config: Export, record: "Record") -> dict[str, Any]:
@@ -39,7 +40,7 @@ def export(config: Export, record: "Record") -> dict[str, Any]:
     from scratchlab.model.huggingface import save_huggingface
     from scratchlab.model.state_files import save_state
 
-    trained = _trained.load(config.run)
+    trained = _trained.load(_trained.find(config.run, config.out))
     tune.merge_lora(trained.model)
     files = [record.folder / "model.pth", record.folder / "model.safetensors"]
     for path in files:
