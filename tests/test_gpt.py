@@ -4,10 +4,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from scratchlab import compose
 from scratchlab.model import tune
 from scratchlab.model.classifier import class_logits
 from scratchlab.model.config import GPTConfig, LoRAScaling, Position, Trainable, TuneConfig
 from scratchlab.model.gpt import GPT, count
+from scratchlab.tasks.instruct import Instruct
 
 SMALL = {"vocab_size": 97, "context_length": 24, "emb_dim": 32, "n_heads": 4, "n_layers": 3}
 
@@ -180,3 +182,23 @@ def test_the_untrained_124m_model_continues_as_published() -> None:
         for _ in range(10):
             ids = torch.cat([ids, model(ids)[:, -1].argmax(dim=-1, keepdim=True)], dim=1)
     assert ids[0, 4:].tolist() == [27018, 24086, 47843, 30961, 42348, 7267, 49706, 43231, 47062, 34657]
+
+
+@pytest.mark.parametrize(
+    ("size", "whole", "lora"),
+    [
+        # exercise 7.4 prints those of 355M; the others follow from the shapes: 16 times inputs and outputs of each layer
+        ("gpt2_small", 163_037_184, 3_470_608),
+        ("gpt2_medium", 406_286_336, 7_898_384),
+        ("gpt2_large", 838_359_040, 14_095_632),
+        ("gpt2_xl", 1_638_022_400, 22_948_112),
+    ],
+)
+def test_lora_of_exercise_7_4_trains_the_published_number_of_parameters(size: str, whole: int, lora: int) -> None:
+    run = compose.compose(["experiment=ch07_4_lora", f"model={size}", "weights=random"])
+    assert isinstance(run, Instruct)
+    with torch.device("meta"):
+        model = GPT(run.model)
+        assert count(model.parameters()) == whole
+        tune.choose_trainable(model, run.tune, new_head=False)
+    assert count(model.parameters(), trainable_only=True) == lora

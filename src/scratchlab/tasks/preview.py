@@ -58,7 +58,7 @@ def preview(config: Preview, record: "Record") -> dict[str, Any]:
         f"{counts.masked:,} of {counts.targets:,} targets masked ({share:.0%}); {counts.cut} answers cut short by "
         f"max_length={config.max_length}, {counts.lost} lost"
     )
-    means = show_templates(console, train)
+    means = show_templates(console, train, config.prompt)
     return {
         "entry_tokens_mean": counts.tokens_mean,
         "entry_tokens_max": counts.tokens_max,
@@ -101,8 +101,8 @@ def show_lengths(console: "Console", data: "Instructions", bars: int = 12) -> No
         console.print(f"{start:>5}-{start + width - 1:<5} {found[place]:>6} {bar}", highlight=False)
 
 
-def show_templates(console: "Console", entries: list[dict[str, str]]) -> dict[str, float]:
-    """Print what each template in conf/prompt costs for the same entries; the mean tokens by name."""
+def show_templates(console: "Console", entries: list[dict[str, str]], own: PromptConfig) -> dict[str, float]:
+    """Print what each template in conf/prompt, and one's own, costs for the same entries; the mean tokens by name."""
     from rich.table import Table
 
     from scratchlab.data import instructions
@@ -110,7 +110,8 @@ def show_templates(console: "Console", entries: list[dict[str, str]]) -> dict[st
 
     table = Table("template", "mean tokens", "against alpaca", "at most", "masked targets")
     counts = {}
-    for name, prompt in templates().items():
+    known = templates()
+    for name, prompt in (known if own in known.values() else known | {"your own": own}).items():
         data = instructions.Instructions(entries, prompt)
         counts[name] = instructions.count(data, mask=True, max_length=max(len(item.ids) for item in data))
     for name, found in counts.items():
