@@ -187,7 +187,7 @@ def test_the_untrained_124m_model_continues_as_published() -> None:
 @pytest.mark.parametrize(
     ("size", "whole", "lora"),
     [
-        # exercise 7.4 prints those of 355M; the others follow from the shapes: 16 times inputs and outputs of each layer
+        # 7.4 prints those of 355M; the others follow from the shapes: 16 times inputs and outputs of each layer
         ("gpt2_small", 163_037_184, 3_470_608),
         ("gpt2_medium", 406_286_336, 7_898_384),
         ("gpt2_large", 838_359_040, 14_095_632),
