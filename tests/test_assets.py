@@ -137,3 +137,13 @@ def test_all_forms_of_the_vocabulary_give_the_same_ids(tmp_path: Path, monkeypat
     assert from_pair[0] == [33901, 86, 343, 86, 220, 959]  # exercise 2.1
     assert text.encoding().n_vocab == 50257
     text.encoding.cache_clear()
+
+
+@pytest.mark.vocabulary
+def test_the_vocabulary_is_written_as_it_was_published() -> None:
+    import json
+
+    written = text.vocabulary_files()
+    published = {name: real(asset) for name, asset in (("ids", assets.ENCODER_JSON), ("merges", assets.VOCAB_BPE))}
+    assert json.loads(written["vocab.json"]) == json.loads(published["ids"].read_text(encoding="utf-8"))
+    assert written["merges.txt"] == published["merges"].read_text(encoding="utf-8")

@@ -30,13 +30,41 @@ QUICK += ["train.eval_every=4", "train.eval_batches=1", "sampling.max_new_tokens
 
 @pytest.fixture(autouse=True)
 def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real(assets.INSTRUCTIONS)
     torch.set_num_threads(1)
     monkeypatch.chdir(tmp_path)
+    Path(MADE).write_text(json.dumps([made(number) for number in range(60)]))
+
+
+MADE = "made.json"
+
+
+def made(number: int) -> dict[str, str]:
+    """An entry that stands in for the book's where those cannot be had."""
+    words = "small red round quick old loud soft dark".split()
+    text = " ".join(words[(number * step) % 8] for step in range(1, 3 + number % 9))
+    return {
+        "instruction": f"Put these words into another order, number {number}, and say nothing else.",
+        "input": text if number % 3 else "",
+        "output": " ".join(reversed(text.split())) + ".",
+    }
+
+
+def entries_file() -> Path:
+    """The book's entries, or those made here."""
+    try:
+        return assets.fetch(assets.INSTRUCTIONS, local_only=True)
+    except FileNotFoundError:
+        return Path(MADE)
+
+
+def with_data(overrides: tuple[str, ...]) -> list[str]:
+    """The overrides, and the entries made here where the book's cannot be had."""
+    own = any(word.startswith("data=") for word in overrides) or entries_file() != Path(MADE)
+    return [*overrides, *([] if own else ["data=entries", f"data.path={MADE}"])]
 
 
 def run(*overrides: str) -> tuple[dict[str, Any], Path]:
-    config = compose.compose(list(overrides))
+    config = compose.compose(with_data(overrides))
     assert isinstance(config, Instruct)
     result, _ = record.keep(config, instruct, changes={}, tracker=Tracker(config.tracking))
     return result["metrics"], record.folder_of(config)
@@ -55,7 +83,7 @@ class AuthorsRun:
         ch04 = pytest.importorskip("llms_from_scratch.ch04", reason="needs llms-from-scratch, the author's package")
         from llms_from_scratch.appendix_e import replace_linear_with_lora
 
-        entries = instructions.read(assets.fetch(assets.INSTRUCTIONS))[:size]
+        entries = instructions.read(entries_file())[:size]
         train_end, test_end = int(size * 0.85), int(size * 0.85) + int(size * 0.1)
         self.parts = {"train": entries[:train_end], "test": entries[train_end:test_end], "val": entries[test_end:]}
         self.phi3, self.mask = phi3, mask
@@ -175,6 +203,7 @@ def test_losses_and_the_first_answer_are_those_of_the_author_s_script(variant: s
 def test_the_first_batch_of_the_real_entries_has_the_script_s_loss(
     overrides: list[str], first_loss: float, trainable: int
 ) -> None:
+    real(assets.INSTRUCTIONS)
     # the exercise script's own losses with seed 123, emb_dim 64, 3 layers, 4 heads, random weights, on x86-64
     config = compose.compose([*overrides, "model=gpt2_tiny", "weights=random", "tracking=none"])
     assert isinstance(config, Instruct)
@@ -193,6 +222,7 @@ def test_the_first_batch_of_the_real_entries_has_the_script_s_loss(
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_an_epoch_of_the_real_entries_follows_the_author_s_script(variant: str) -> None:
+    real(assets.INSTRUCTIONS)
     chosen = dict(VARIANTS[variant])
     overrides = chosen.pop("overrides")
     shape = {"emb_dim": 64, "n_layers": 3, "n_heads": 4}
@@ -215,7 +245,7 @@ def test_an_epoch_of_the_real_entries_follows_the_author_s_script(variant: str) 
 def test_a_run_writes_the_book_s_layout_and_says_how_alike_the_answers_are() -> None:
     metrics, folder = run("experiment=ch07_main", *QUICK)
     written = json.loads((folder / "responses.json").read_text(encoding="utf-8"))
-    entries = instructions.read(assets.fetch(assets.INSTRUCTIONS))[34:38]
+    entries = instructions.read(entries_file())[34:38]
     assert [{key: row[key] for key in ("instruction", "input", "output")} for row in written] == entries
     assert all(list(row) == ["instruction", "input", "output", "model_response"] for row in written)
     assert metrics["token_saving"] == 0 < run("experiment=ch07_1_phi3", *QUICK)[0]["token_saving"]
@@ -226,13 +256,14 @@ def test_a_run_writes_the_book_s_layout_and_says_how_alike_the_answers_are() -> 
 
 
 def sum_of_inputs() -> int:
-    splits = instructions.load(compose.compose(["experiment=ch07_main", "data.size=40"]).data)  # type: ignore[attr-defined]
-    data = {"train": instructions.Instructions(splits["train"], template("alpaca"))}
+    entries = instructions.split(instructions.read(entries_file())[:40])["train"]
+    data = {"train": instructions.Instructions(entries, template("alpaca"))}
     torch.manual_seed(123)
     return sum(ids.numel() for ids, _ in instructions.loaders(data, batch_size=4, mask=False, max_length=1024)["train"])
 
 
 def test_batches_whose_answers_are_all_cut_away_give_no_nan() -> None:
+    real(assets.INSTRUCTIONS)
     # the question alone is longer than this in some entries, which then make batches of one without any target
     metrics, folder = run("experiment=ch07_2_masking", *QUICK, "train.max_length=47", "train.batch_size=1")
     assert metrics["answers_lost"] == metrics["batches_without_target"] > 0

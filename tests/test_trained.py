@@ -41,10 +41,11 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def instructed(here: Path) -> str:
-    real(assets.INSTRUCTIONS)
+    entries = [{"instruction": f"Add {i} and 1.", "input": "", "output": f"It is {i + 1}."} for i in range(60)]
+    (here / "mine.json").write_text(json.dumps(entries))
     # LoRA with a rate at which its B matrices move away from zero
     lora = ["experiment=ch07_4_lora", "tune.lora_rank=4", "train.lr=5e-3", "prompt=phi3"]
-    return run(*lora, *SMALL, f"out={here}")["folder"]
+    return run(*lora, *SMALL, "data=entries", f"data.path={here / 'mine.json'}", f"out={here}")["folder"]
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +79,9 @@ def test_an_export_is_read_by_transformers_and_by_the_book_s_code_and_writes_the
     new = theirs.generate(torch.tensor([prompt]), max_new_tokens=12, do_sample=False, eos_token_id=None)
     assert new[0, len(prompt) :].tolist() == expected
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder / "huggingface")
-    assert tokenizer("Name a colour.")["input_ids"] == encoding().encode("Name a colour.")
+    for text in ("Name a colour.", "  naïve café\n\n£5 👍", "I'll say 2,000 things"):
+        assert tokenizer(text)["input_ids"] == encoding().encode(text)
+        assert tokenizer.decode(encoding().encode(text), clean_up_tokenization_spaces=False) == text
 
     shape = {"vocab_size": 50257, "context_length": 1024, "emb_dim": 16, "n_heads": 4, "n_layers": 2}
     book = ch04.GPTModel(shape | {"drop_rate": 0.0, "qkv_bias": True})

@@ -1,6 +1,8 @@
 """The GPT-2 encoding, from whichever of its published files can be had."""
 
+import json
 from functools import cache
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from scratchlab.data import assets
@@ -51,6 +53,45 @@ def _ranks() -> dict[bytes, int]:
                 return load_tiktoken_bpe(paths[0])
             return data_gym_to_mergeable_bpe_ranks(paths[0], paths[1])
     raise FileNotFoundError("no GPT-2 vocabulary: " + "\n".join(problems[2:]))
+
+
+def vocabulary_files() -> dict[str, str]:
+    """`vocab.json` and `merges.txt`, in the form in which OpenAI published them and Hugging Face tokenizers read them.
+
+    They follow from the encoding, whichever file that was read from: a token's rank is the place of its merge, and what
+    is merged are the two pieces that all earlier merges leave of it.
+    """
+    ranks = _ranks()
+    letters = _byte_letters()
+    written = {token: "".join(letters[byte] for byte in token) for token in ranks}
+    merges = []
+    for token, rank in sorted(ranks.items(), key=lambda item: item[1]):
+        if len(token) > 1:
+            one, other = _pieces(token, ranks, below=rank)
+            merges.append(f"{written[one]} {written[other]}")
+    ids = {written[token]: rank for token, rank in ranks.items()} | {"<|endoftext|>": END_OF_TEXT}
+    return {
+        "vocab.json": json.dumps(dict(sorted(ids.items(), key=lambda item: item[1]))),
+        "merges.txt": "\n".join(["#version: 0.2", *merges, ""]),
+    }
+
+
+def _byte_letters() -> dict[int, str]:
+    """A visible character for every byte, as OpenAI chose them: itself, or for the others one from 256 on."""
+    visible = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    others = [byte for byte in range(256) if byte not in visible]
+    return {byte: chr(byte) for byte in visible} | {byte: chr(256 + place) for place, byte in enumerate(others)}
+
+
+def _pieces(token: bytes, ranks: dict[bytes, int], *, below: int) -> list[bytes]:
+    """What the merges of a rank below `below` leave of a token."""
+    parts = [bytes([byte]) for byte in token]
+    while True:
+        pairs = [(ranks.get(one + other, below), place) for place, (one, other) in enumerate(pairwise(parts))]
+        rank, place = min(pairs, default=(below, 0))
+        if rank >= below:
+            return parts
+        parts[place : place + 2] = [parts[place] + parts[place + 1]]
 
 
 def encode(text: str) -> list[int]:

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -61,14 +60,10 @@ def export(config: Export, record: "Record") -> dict[str, Any]:
 
 
 def save_tokenizer(folder: Path, context_length: int) -> None:
-    """Lay GPT-2's vocabulary beside the model, where its two original files can be had."""
-    from scratchlab.data import assets
+    """Lay GPT-2's tokenizer beside the model."""
+    from scratchlab.text import vocabulary_files
 
-    try:
-        for asset, name in ((assets.ENCODER_JSON, "vocab.json"), (assets.VOCAB_BPE, "merges.txt")):
-            shutil.copyfile(assets.fetch(asset), folder / name)
-    except FileNotFoundError as error:
-        log.warning("huggingface/ gets no tokenizer: %s", error)
-        return
-    tokenizer = {"tokenizer_class": "GPT2Tokenizer", "model_max_length": context_length}
-    (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer, indent=2) + "\n", encoding="utf-8")
+    about = {"tokenizer_class": "GPT2Tokenizer", "model_max_length": context_length}
+    files = vocabulary_files() | {"tokenizer_config.json": json.dumps(about, indent=2) + "\n"}
+    for name, content in files.items():
+        (folder / name).write_text(content, encoding="utf-8")
