@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, manual_seed
@@ -98,7 +98,7 @@ def fit(
             seen.samples += f"epoch {step.epoch}\n{sample(model, config.prompt, sample_from)}\n\n"
             record.write_text(SAMPLES, seen.samples)
         seen.seconds = time.perf_counter() - started
-        before.keep(steps, asdict(seen))
+        before.keep(steps, seen)
     if seen.without_target:
         log.warning("%d batches had no target left and taught nothing", seen.without_target)
     plots.curves(read_history(record.folder), ("train_loss", "val_loss"), by="step", path=record.folder / CURVES)

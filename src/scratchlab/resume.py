@@ -12,7 +12,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -99,15 +99,15 @@ class Resume:
             return json.loads(found["notes"])
         return None
 
-    def keep(self, steps: Steps, notes: dict[str, Any]) -> None:
-        """Keep where training stands, with JSON `notes`, if the last time is long enough ago."""
+    def keep(self, steps: Steps, notes: Any) -> None:
+        """Keep where training stands, with `notes` (a dataclass of JSON values), if the last time is long ago."""
         if not self.minutes or not steps.complete or time.monotonic() - self._last < 60 * self.minutes:
             return
         path = self.record.folder / STATE
         path.parent.mkdir(parents=True, exist_ok=True)
         content = {
             "steps": steps.state(),
-            "notes": json.dumps(notes),
+            "notes": json.dumps(asdict(notes)),
             "lines": len(read_history(self.record.folder)),
             "made_with": json.dumps(self._made_with()),
         }

@@ -151,6 +151,18 @@ class Run:
         return {}
 
 
+@dataclass(kw_only=True)
+class TrainingRun(Run):
+    """A run whose training goes on where it was stopped."""
+
+    checkpoint_minutes: float = 10.0
+    """Minutes of training after which its state is kept, to go on from if the run is stopped; 0: never."""
+
+    def __post_init__(self) -> None:
+        if self.checkpoint_minutes < 0:
+            raise ValueError(f"checkpoint_minutes={self.checkpoint_minutes}: must be 0 (never) or more")
+
+
 NOT_A_NUMBER_CHANGER = (
     *("name", "exercise", "out", "force", "tracking", "claims", "compute.threads", "save", "checkpoint_minutes"),
     *(f"judge.{key}" for key in ("timeout", "load_timeout", "retries", "wait", "concurrency")),

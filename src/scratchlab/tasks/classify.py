@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from scratchlab.data.config import MessagesConfig, MessageSource
 from scratchlab.model.config import GPTConfig, Position, Trainable, TuneConfig, WeightsConfig
-from scratchlab.run import Run
+from scratchlab.run import TrainingRun, fingerprint
 from scratchlab.train_config import TrainConfig
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class ClassifyTraining(TrainConfig):
 
 
 @dataclass(kw_only=True)
-class Classify(Run):
+class Classify(TrainingRun):
     task: ClassVar[str] = "classify"
 
     model: GPTConfig
@@ -46,6 +46,7 @@ class Classify(Run):
     """Keep the trained model, for task=export and task=chat."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         pad_to, context = self.data.pad_to, self.model.context_length
         if isinstance(pad_to, int) and pad_to > context:
             raise ValueError(
@@ -113,9 +114,20 @@ def build(config: Classify) -> tuple["GPT", str]:
     return model, weights_hash
 
 
+@dataclass
+class Seen:
+    """What training has come by so far; kept with its state."""
+
+    tokens: int = 0
+    order: list[int] = field(default_factory=list)
+    """Index of every example, in the order in which they came."""
+    seconds: float = 0.0
+
+
 def fit(
     config: Classify, record: "Record", model: "GPT", encoded: "EncodedSplits", machine: "Compute"
 ) -> dict[str, Any]:
+    import numpy as np
     from torch import Tensor
     from torch.nn import functional as F
 
@@ -124,6 +136,7 @@ def fit(
     from scratchlab.model.classifier import class_logits
     from scratchlab.model.gpt import count
     from scratchlab.progress import progress
+    from scratchlab.resume import Resume
 
     def logits_of(ids: Tensor) -> Tensor:
         with machine.autocast():
@@ -138,18 +151,21 @@ def fit(
     loaders = spam.loaders(encoded.splits, config.train.batch_size)
     optimizer = train.adamw(model, lr=config.train.lr, weight_decay=config.train.weight_decay)
     every, batches = config.train.eval_every, config.train.eval_batches
-    tokens_seen, order, started = 0, hashlib.sha256(), time.perf_counter()
+    seen = Seen()
 
     def counted_loss(batch: spam.Batch) -> Tensor:
-        nonlocal tokens_seen
-        tokens_seen += batch[0].numel()
-        order.update(batch[2].numpy().tobytes())
+        seen.tokens += batch[0].numel()
+        seen.order += batch[2].tolist()
         return loss_of(batch)
 
     steps = train.Steps(
         model, loaders["train"], optimizer, counted_loss, epochs=config.train.epochs, accumulate=config.train.accumulate
     )
-    for step in progress(steps, total=config.train.epochs * len(loaders["train"]), what=config.name):
+    before = Resume(record, training=fingerprint(config), minutes=config.checkpoint_minutes)
+    if not config.force and (notes := before.go_on(steps)):
+        seen = Seen(**notes)
+    started = time.perf_counter() - seen.seconds
+    for step in progress(steps, total=len(steps), done=steps.done, what=config.name):
         record.history(step=step.number, batch_loss=step.loss)
         if step.number % every == 0:
             with evaluate.evaluating(model):
@@ -166,8 +182,9 @@ def fit(
                 }
             record.history(epoch=step.epoch, **accuracies)
             log.info("epoch %d: train accuracy %.4f, val accuracy %.4f", step.epoch, *accuracies.values())
-    seconds = time.perf_counter() - started
-    record.hashes["batch_order"] = order.hexdigest()
+        seen.seconds = time.perf_counter() - started
+        before.keep(steps, seen)
+    record.hashes["batch_order"] = hashlib.sha256(np.array(seen.order, dtype=np.int64).tobytes()).hexdigest()
     with evaluate.evaluating(model):
         predictions = {name: evaluate.predict(loaders[name], logits_of) for name in spam.SPLITS}
     write_predictions(record, predictions)
@@ -177,6 +194,7 @@ def fit(
         from scratchlab.record import MODEL
 
         save_state(model, record.folder / MODEL)
+    before.drop_state()
     return (
         {f"{name}_accuracy": found.accuracy for name, found in predictions.items()}
         | {f"{name}_loss": found.loss for name, found in predictions.items()}
@@ -185,9 +203,9 @@ def fit(
             "parameters": count(model.parameters()),
             "padded_length": encoded.length,
             "examples_seen": config.train.epochs * len(loaders["train"]) * config.train.batch_size,
-            "tokens_seen": tokens_seen,
-            "train_seconds": seconds,
-            "tokens_per_second": tokens_seen / seconds,
+            "tokens_seen": seen.tokens,
+            "train_seconds": seen.seconds,
+            "tokens_per_second": seen.tokens / seen.seconds,
         }
     )
 

@@ -10,7 +10,7 @@ from scratchlab.data.instructions_config import InstructionsConfig
 from scratchlab.judge_config import JudgeConfig
 from scratchlab.model.config import GPTConfig, Trainable, TuneConfig, WeightsConfig
 from scratchlab.prompts import PromptConfig
-from scratchlab.run import Run, fingerprint
+from scratchlab.run import TrainingRun, fingerprint
 from scratchlab.sampling_config import SamplingConfig
 from scratchlab.train_config import TrainConfig
 
@@ -35,7 +35,7 @@ class InstructTraining(TrainConfig):
 
 
 @dataclass(kw_only=True)
-class Instruct(Run):
+class Instruct(TrainingRun):
     task: ClassVar[str] = "instruct"
 
     model: GPTConfig
@@ -50,12 +50,9 @@ class Instruct(Run):
     judge: JudgeConfig
     save: bool = True
     """Keep the trained model, for task=export and task=chat, and for runs that differ only in what comes after."""
-    checkpoint_minutes: float = 10.0
-    """Minutes of training after which its state is kept, to go on from if the run is stopped; 0: never."""
 
     def __post_init__(self) -> None:
-        if self.checkpoint_minutes < 0:
-            raise ValueError(f"checkpoint_minutes={self.checkpoint_minutes}: must be 0 (never) or more")
+        super().__post_init__()
         context, length = self.model.context_length, self.train.max_length
         if not 2 <= length <= context:
             raise ValueError(

@@ -3,13 +3,13 @@
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from scratchlab.data.config import CorpusConfig
 from scratchlab.model.config import GPTConfig, WeightsConfig, WeightSource
-from scratchlab.run import Run
+from scratchlab.run import TrainingRun, fingerprint
 from scratchlab.sampling_config import SamplingConfig
 from scratchlab.text import check_vocab_size
 from scratchlab.train_config import Decay, PretrainTraining
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from scratchlab.model.compute import Compute
     from scratchlab.model.gpt import GPT
     from scratchlab.record import Record
+    from scratchlab.resume import Resume
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ CHECKPOINT, WEIGHTS = "checkpoint/model_and_optimizer.pth", "checkpoint/model.sa
 
 
 @dataclass(kw_only=True)
-class Pretrain(Run):
+class Pretrain(TrainingRun):
     task: ClassVar[str] = "pretrain"
 
     model: GPTConfig
@@ -48,6 +49,7 @@ class Pretrain(Run):
     """Leave the model and the optimizer's state at the end."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_vocab_size(self.model.vocab_size)
         length = self.train.max_length
         if length is not None and length > self.model.context_length:
@@ -132,6 +134,7 @@ def pretrain(config: Pretrain, record: "Record") -> dict[str, Any]:
     from scratchlab import train
     from scratchlab.data import corpus
     from scratchlab.model import compute, weights
+    from scratchlab.resume import Resume
 
     machine = compute.prepare(config.compute)
     record.device = machine.name
@@ -151,11 +154,25 @@ def pretrain(config: Pretrain, record: "Record") -> dict[str, Any]:
     if config.load_optimizer:
         optimizer.load_state_dict(weights.optimizer_state(Path(start.path)))
         log.info("the optimizer goes on with lr %g", optimizer.param_groups[0]["lr"])
-    metrics = fit(config, record, model, optimizer, loaders, machine)
+    before = Resume(record, training=fingerprint(config), minutes=config.checkpoint_minutes)
+    metrics = fit(config, record, model, optimizer, loaders, machine, before)
     if config.save_checkpoint:
         weights.save_state(model, record.folder / CHECKPOINT, optimizer)
         weights.save_state(model, record.folder / WEIGHTS)
+    before.drop_state()
     return metrics
+
+
+@dataclass
+class Seen:
+    """What training has come by so far; kept with its state."""
+
+    first: dict[str, float] = field(default_factory=dict)
+    """Losses of the first evaluation."""
+    last: dict[str, float] = field(default_factory=dict)
+    tokens: int = 0
+    samples: str = ""
+    seconds: float = 0.0
 
 
 def fit(
@@ -165,6 +182,7 @@ def fit(
     optimizer: "torch.optim.Optimizer",
     loaders: "dict[str, DataLoader[Batch]]",
     machine: "Compute",
+    before: "Resume",
 ) -> dict[str, Any]:
     from scratchlab import evaluate, train
     from scratchlab.model.gpt import count
@@ -177,7 +195,6 @@ def fit(
             return {f"{name}_loss": evaluate.mean_loss(loaders[name], loss_of, batches) for name in loaders}
 
     total = config.train.epochs * len(loaders["train"])
-    started, tokens_seen, samples, evaluations = time.perf_counter(), 0, "", []
     steps = train.Steps(
         model,
         loaders["train"],
@@ -187,30 +204,33 @@ def fit(
         accumulate=config.train.accumulate,
         before_update=updater(config.train, model, optimizer, total),
     )
-    for step in progress(steps, total=total, what=config.name):
-        tokens_seen += config.train.batch_size * config.window
+    notes = None if config.force else before.go_on(steps)
+    seen = Seen(**notes) if notes else Seen()
+    started = time.perf_counter() - seen.seconds
+    for step in progress(steps, total=total, done=steps.done, what=config.name):
+        seen.tokens += config.train.batch_size * config.window
         record.history(step=step.number, batch_loss=step.loss)
         if step.number % config.train.eval_every == 0:
-            evaluations.append(losses(config.train.eval_batches))
-            record.history(step=step.number, **evaluations[-1], tokens_seen=tokens_seen)
-            log.info(
-                "epoch %d, step %d: train loss %.3f, val loss %.3f", step.epoch, step.number, *evaluations[-1].values()
-            )
+            found = losses(config.train.eval_batches)
+            seen.first, seen.last = seen.first or found, found
+            record.history(step=step.number, **found, tokens_seen=seen.tokens)
+            log.info("epoch %d, step %d: train loss %.3f, val loss %.3f", step.epoch, step.number, *found.values())
         if step.ends_epoch:
-            samples += f"epoch {step.epoch}: {sample(config, model)}\n"
-            record.write_text("samples.txt", samples)
-    seconds = time.perf_counter() - started
+            seen.samples += f"epoch {step.epoch}: {sample(config, model)}\n"
+            record.write_text("samples.txt", seen.samples)
+        seen.seconds = time.perf_counter() - started
+        before.keep(steps, seen)
     write_curve(record)
     return (
         losses(None)
-        | {f"first_{name}": value for name, value in evaluations[0].items()}
-        | {f"last_{name}": value for name, value in evaluations[-1].items()}
+        | {f"first_{name}": value for name, value in seen.first.items()}
+        | {f"last_{name}": value for name, value in seen.last.items()}
         | {
             "parameters": count(model.parameters()),
             "trainable_parameters": count(model.parameters(), trainable_only=True),
-            "tokens_seen": tokens_seen,
-            "train_seconds": seconds,
-            "tokens_per_second": tokens_seen / seconds,
+            "tokens_seen": seen.tokens,
+            "train_seconds": seen.seconds,
+            "tokens_per_second": seen.tokens / seen.seconds,
         }
     )
 
