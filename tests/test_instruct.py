@@ -2,7 +2,6 @@
 
 import json
 import sys
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from conftest import real
 from test_prompts import template
 from torch import nn
 
-from scratchlab import compose, instruction_training, record, responses, resume, train
+from scratchlab import compose, instruction_training, record, responses, resume
 from scratchlab.data import assets, instructions
 from scratchlab.prompts import render
 from scratchlab.tasks.instruct import Instruct, build, instruct
@@ -323,36 +322,6 @@ NOT_REPEATABLE = ("train_seconds", "tokens_per_second", "answer_seconds", "peak_
 
 def repeatable(metrics: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in metrics.items() if key not in NOT_REPEATABLE}
-
-
-@pytest.mark.parametrize("batches", [1, 5, 8, 13])
-def test_a_run_killed_in_training_goes_on_to_the_same_numbers(batches: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    # two epochs of 8 batches: within the first, at its end, within the second
-    line = ["experiment=ch07_4_lora", "mask_instruction=true", *QUICK, "train.epochs=2"]
-    whole, whole_folder = run(*line, "out=elsewhere")
-    expected = record.read_history(whole_folder)
-    trained: list[int] = []
-
-    class Dies(train.Steps):
-        def __iter__(self) -> Iterator[train.Step]:
-            for step in super().__iter__():
-                if len(trained) == batches:
-                    raise Killed
-                trained.append(step.number)
-                yield step
-
-    monkeypatch.setattr(train, "Steps", Dies)
-    again = partial(run, *line, "checkpoint_minutes=1e-9")
-    with pytest.raises(Killed):
-        again()
-    batches = 100
-    metrics, folder = again()
-    assert trained == list(range(16))
-    assert record.read_history(folder) == expected
-    assert repeatable(metrics) == repeatable(whole)
-    assert not (folder / resume.STATE).exists()
-    samples = (folder / "samples.txt").read_text()
-    assert samples == (whole_folder / "samples.txt").read_text() and samples.count("epoch ") == 2
 
 
 def test_a_state_of_other_data_is_not_taken_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A training that is stopped goes on, in every task that trains, to the numbers of one that was not."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,16 @@ LINES = {
         *("task=classify", "data=messages", "data.size=200", "data.pad_to=none", "tune=lora", "train.epochs=2"),
         *("train.batch_size=1", "train.accumulate=4", "train.eval_every=10", "train.eval_batches=2"),
     ],
+    "instruct": [
+        *("experiment=ch07_4_lora", "mask_instruction=true", "data=entries", "data.path=mine.json", "train.epochs=2"),
+        *("train.batch_size=4", "train.eval_every=4", "train.eval_batches=1", "sampling.max_new_tokens=8"),
+    ],
     "pretrain": [
         *("task=pretrain", "data=text", "data.path=mine.txt", "dropout=uniform", "model.context_length=16"),
         *("train.epochs=3", "train.eval_every=2", "sampling.max_new_tokens=5", "train.warmup=3", "train.decay=cosine"),
     ],
 }
-TIMING = ("train_seconds", "tokens_per_second", "peak_memory_bytes")
+TIMING = ("train_seconds", "tokens_per_second", "answer_seconds", "peak_memory_bytes")
 
 
 class Killed(BaseException):
@@ -37,6 +42,10 @@ def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     words = "It was a cold day and nobody had thought of bringing a coat, so they all went home again.".split()
     Path("mine.txt").write_text(" ".join(words[number * number % len(words)] for number in range(400)))
+    entries = [
+        {"instruction": f"Say {words[i % 19]}.", "input": "", "output": " ".join(words[: i % 9])} for i in range(40)
+    ]
+    Path("mine.json").write_text(json.dumps(entries))
 
 
 def run(*overrides: str) -> tuple[dict[str, Any], Path]:
@@ -76,6 +85,9 @@ def test_a_stopped_training_goes_on_to_the_same_numbers(
     assert result["hashes"] == whole["hashes"]
     for name, value in whole["metrics"].items():
         assert name in TIMING or result["metrics"][name] == value, name
+    for name in ("samples.txt", "responses.json", "predictions.csv"):
+        if (whole_folder / name).exists():
+            assert (folder / name).read_text() == (whole_folder / name).read_text(), name
     assert not (folder / resume.STATE).exists()
 
 
