@@ -168,3 +168,16 @@ def test_the_table_shows_only_settings_that_differ_and_goes_into_every_format(tm
         and texts["csv"].startswith("arm,position")
     )
     assert json.loads(formats.as_json(rows))[0]["name"] == "baseline"
+
+
+def test_another_judge_confounds_judged_metrics_only(tmp_path: Path) -> None:
+    def write(name: str, masked: bool, judge: str, loss: float) -> None:
+        for seed in (1, 2, 3):
+            metrics = {"val_loss": loss + seed / 1000, "judge_score": 50.0 + seed, "judge": {"model": judge}}
+            settings = {"mask_instruction": masked, "judge": {"model": judge}}
+            write_run(tmp_path, name, seed, metrics=metrics, config=settings)
+
+    write("baseline", False, "llama3", 0.5)
+    write("variant", True, "gpt-4", 0.6)
+    assert compared(tmp_path, "val_loss")["variant"]["confounds"] == []
+    assert "more than one setting differs" in compared(tmp_path, "judge_score")["variant"]["confounds"][0]

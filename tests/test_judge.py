@@ -215,6 +215,15 @@ def test_an_unreadable_answer_is_counted_and_not_dropped(backend: str, server: J
     }
 
 
+def test_a_judge_that_never_gives_a_score_leaves_none_and_says_so(
+    server: JudgeServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.reply = lambda question, times: "The capital is Paris."
+    found = judge.score(config("ollama", server), ENTRIES[:2], key="model_response")
+    assert found.metrics["judge_score"] is None and found.metrics["judge_unparsed"] == 2
+    assert "2 of 2 answers hold no score that is clear" in caplog.text and "The capital is Paris." in caplog.text
+
+
 def test_an_empty_response_scores_0_without_being_asked_about(server: JudgeServer) -> None:
     found = judge.score(config("ollama", server), [ENTRIES[0] | {"model_response": " "}], key="model_response")
     assert found.scores == [0] and found.metrics["judge_empty"] == 1 and server.asked == []

@@ -59,12 +59,22 @@ EFFECTS: tuple[tuple[str, Callable[[Measured], Any], tuple[str, ...]], ...] = (
 """What ran in effect, how a record shows it, and the configuration keys that rightly change it."""
 
 
-def unexplained(variant: Arm, baseline: Arm) -> list[str]:
-    """Effects that differ at a common seed although no setting that differs can be the reason, in words."""
+NOT_JUDGED = (
+    "accuracy", "loss", "parameters", "seconds", "length", "seen", "bytes", "second", "rouge_l", "chrf", "exact_match",
+)  # fmt: skip
+"""Endings of metrics that no judge has a part in."""
+
+
+def judged(metric: str) -> bool:
+    return not metric.endswith(NOT_JUDGED)
+
+
+def unexplained(variant: Arm, baseline: Arm, metric: str) -> list[str]:
+    """Effects on `metric` that differ at a common seed although no setting that differs can be the reason, in words."""
     keys = [key for group in factors(variant, baseline).values() for key in group]
     found = []
     for what, read, causes in EFFECTS:
-        if any(key.startswith(causes) for key in keys):
+        if (what == "judge" and not judged(metric)) or any(key.startswith(causes) for key in keys):
             continue
         for seed in sorted(set(variant.seeds) & set(baseline.seeds)):
             ours, theirs = read(variant.run(seed)), read(baseline.run(seed))
@@ -74,9 +84,11 @@ def unexplained(variant: Arm, baseline: Arm) -> list[str]:
     return found
 
 
-def several_factors(variant: Arm, baseline: Arm, declared: Sequence[str] = ()) -> str:
-    """Words for arms that differ in more than one factor, those behind `declared` keys counted as one; else empty."""
+def several_factors(variant: Arm, baseline: Arm, metric: str, declared: Sequence[str] = ()) -> str:
+    """Words for arms that differ in more than one factor of `metric`; those behind `declared` keys count as one."""
     groups = factors(variant, baseline)
+    if not judged(metric):
+        groups.pop("judge", None)
     extra = [name for name, keys in groups.items() if not all(_declared(key, declared) for key in keys)]
     if not extra or len(extra) + (len(extra) < len(groups)) < 2:
         return ""

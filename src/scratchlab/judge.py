@@ -63,10 +63,10 @@ class Judgement:
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """The mean is over what could be read; how much could not stands beside it."""
+        """The mean is over what could be read, None where nothing could; how much could not stands beside it."""
         read = [score for score in self.scores if score is not None]
         return {
-            "judge_score": sum(read) / len(read) if read else float("nan"),
+            "judge_score": sum(read) / len(read) if read else None,
             "judge_scored": len(read),
             "judge_unparsed": len(self.scores) - len(read),
             "judge_empty": sum(answer is None for answer in self.answers),

@@ -135,8 +135,8 @@ def _row(
         return line
     known = [*declared.get(arm.name, ()), *declared.get(baseline.name, ())]
     both_known = arm.name in declared and baseline.name in declared
-    several = several_factors(arm, baseline, known if both_known and arm.name != baseline.name else ())
-    line["confounds"] = [*unexplained(arm, baseline), *([several] if several else [])]
+    several = several_factors(arm, baseline, metric, known if both_known and arm.name != baseline.name else ())
+    line["confounds"] = [*unexplained(arm, baseline, metric), *([several] if several else [])]
     _compare(line, arm, baseline, metric)
     return line
 

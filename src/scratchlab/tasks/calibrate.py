@@ -56,10 +56,9 @@ def calibrate(config: Calibrate, record: "Record") -> dict[str, Any]:
         for other in ("gpt4", "llama3"):
             published = json.loads(assets.fetch(assets.JUDGED[f"{other}_{model}"]).read_text(encoding="utf-8"))
             mean = sum(published) / len(published)
-            metrics |= {
-                f"{model}_{other}_published": mean,
-                f"{model}_{other}_gap": first.metrics["judge_score"] - mean,  # of the means, whoever was scored
-            }
+            metrics[f"{model}_{other}_published"] = mean
+            if (ours := first.metrics["judge_score"]) is not None:
+                metrics[f"{model}_{other}_gap"] = ours - mean  # of the means, whoever was scored
             # a list that is too short has lost a score somewhere in it: which is whose cannot be told
             if len(published) == len(entries):
                 metrics |= {f"{model}_{other}_{k}": v for k, v in agreement(first.scores, published).items()}

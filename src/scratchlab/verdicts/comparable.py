@@ -5,16 +5,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from scratchlab.confounds import judge_card
+from scratchlab.confounds import judge_card, judged
 from scratchlab.experiments import Experiment
 from scratchlab.measured import Arm, Measured, arms, differing
 from scratchlab.run import Claim, ClaimKind
 from scratchlab.verdicts.outcome import Judgement, Verdict
-
-NOT_JUDGED = (
-    "accuracy", "loss", "parameters", "seconds", "length", "seen", "bytes", "second", "rouge_l", "chrf", "exact_match",
-)  # fmt: skip
-"""Endings of metrics that no judge has a part in."""
 
 JUDGE = "judge."
 """Who scores the answers is how a run is measured, not what was run: these keys alter no experiment."""
@@ -127,10 +122,6 @@ def _known_hash(source: str) -> str:
 
     known = {"spam": assets.SMS_SPAM, "verdict": assets.VERDICT, "instructions": assets.INSTRUCTIONS}
     return known[source].sha256 if source in known else ""
-
-
-def judged(metric: str) -> bool:
-    return not metric.endswith(NOT_JUDGED)
 
 
 def _asked_as(claim: Claim, run: Measured) -> bool:

@@ -5,10 +5,10 @@ import statistics
 from typing import Any
 
 from scratchlab import stats
-from scratchlab.confounds import judge_card, several_factors, unexplained
+from scratchlab.confounds import judge_card, judged, several_factors, unexplained
 from scratchlab.measured import Arm
 from scratchlab.run import Claim, Direction
-from scratchlab.verdicts.comparable import diverged, judged
+from scratchlab.verdicts.comparable import diverged
 from scratchlab.verdicts.outcome import Judgement, Verdict, gap, width
 from scratchlab.verdicts.single import nan_verdict
 
@@ -52,13 +52,10 @@ def relation(claim: Claim, variant: Arm, baseline: Arm, *, known: bool) -> Judge
 
 
 def _incomparable(claim: Claim, variant: Arm, baseline: Arm, *, known: bool) -> str:
-    problems = unexplained(variant, baseline)
-    problems = [
-        p for p in problems if not p.startswith("device") and (judged(claim.metric) or not p.startswith("judge"))
-    ]
+    problems = [p for p in unexplained(variant, baseline, claim.metric) if not p.startswith("device")]
     if judged(claim.metric) and judge_card(variant.runs[0]) != judge_card(baseline.runs[0]):
         return f"other judge: {judge_card(variant.runs[0])}, {claim.versus} {judge_card(baseline.runs[0])}"
-    if not known and (several := several_factors(variant, baseline)):
+    if not known and (several := several_factors(variant, baseline, claim.metric)):
         problems.append(several)
     ours, theirs = variant.runs[0].hashes.get("data"), baseline.runs[0].hashes.get("data")
     if ours and theirs and ours != theirs:
