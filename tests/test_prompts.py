@@ -6,7 +6,7 @@ import pytest
 from conftest import real
 
 from scratchlab.data import assets, instructions
-from scratchlab.prompts import PromptConfig, extract, markers, render, templates
+from scratchlab.prompts import PromptConfig, extract, extract_while_written, markers, render, templates
 from scratchlab.text import encoding
 
 TEMPLATES = sorted(templates())
@@ -95,6 +95,35 @@ def test_no_marker_leaks_into_a_response_wherever_a_model_writes_it(name: str, c
         for generated in (f"{proper}\n{text}\nmore", f"{text}{text}{proper}", f" {text}", f"word {text} word {proper}"):
             found = extract(prompt, generated)
             assert not any(m.rstrip(":") in found for m in own), generated
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_a_response_shown_while_it_is_written_is_the_same_and_shows_no_marker(name: str) -> None:
+    prompt = template(name)
+    own = markers(prompt)
+    _, proper = render(prompt, {"instruction": "I", "input": "", "output": "Right, and # more\n than ### that."})
+    texts = [
+        proper,
+        f"{proper}{proper}",
+        f"so {proper}\n\n{own[0]}\nmore",
+        "no marker at all",
+        "",
+        own[0],
+        f"{own[0]} x",
+    ]
+    for generated in texts:
+        for size in (1, 3, 1000):
+            parts = [generated[start : start + size] for start in range(0, len(generated), size)]
+            shown = list(extract_while_written(prompt, iter(parts)))
+            assert "".join(shown) == extract(prompt, generated), generated
+            assert generated != proper or size > 1 or len(shown) > 5
+
+
+def test_nothing_is_read_on_when_the_response_has_ended() -> None:
+    prompt = template("alpaca")
+    come = iter("\n\n### Response:\nRed.\n\n### Instruction:\nand so on for ever")
+    assert "".join(extract_while_written(prompt, come)) == "Red."
+    assert "".join(come).endswith("and so on for ever")
 
 
 @pytest.mark.parametrize("name", TEMPLATES)

@@ -4,7 +4,7 @@ A template is a file in conf/prompt; every file there is tested.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from string import Formatter
 
@@ -62,12 +62,40 @@ def extract(prompt: PromptConfig, generated: str) -> str:
     before the next marker of any kind, where the model ends the turn or begins another. A marker also counts without
     its colon. The book's script deletes its one marker wherever it stands and keeps all the rest.
     """
+    return _found(prompt, generated)[0]
+
+
+def _found(prompt: PromptConfig, generated: str) -> tuple[str, bool]:
+    """The response, and whether a marker has ended it."""
     opening = _markers(_before(prompt.answer))
     if opening and (start := re.search(_pattern(opening), generated)):
         generated = generated[start.end() :]
         while again := re.match(rf"\s*(?:{_pattern(opening)})", generated):
             generated = generated[again.end() :]
-    return re.split(_pattern(markers(prompt)), generated, maxsplit=1)[0].strip()
+    response, *rest = re.split(_pattern(markers(prompt)), generated, maxsplit=1)
+    return response.strip(), bool(rest)
+
+
+def extract_while_written(prompt: PromptConfig, texts: Iterable[str]) -> Iterator[str]:
+    """`extract` for text that comes piece by piece: its result in pieces, each as soon as it is sure.
+
+    What could still turn out to be the start of a marker is held back. Ends with the response, even if text goes on.
+    """
+    opening, own = _markers(_before(prompt.answer)), markers(prompt)
+    whole, shown = "", 0
+    for text in texts:
+        whole += text
+        if opening and not re.search(_pattern(opening), whole):
+            continue
+        found, ended = _found(prompt, whole)
+        open_ = max((n for m in own for n in range(1, len(m)) if found.endswith(m[:n])), default=0)
+        sure = len(found[: len(found) - open_].rstrip())
+        if sure > shown:
+            yield found[shown:sure]
+            shown = sure
+        if ended and found:
+            break
+    yield extract(prompt, whole)[shown:]
 
 
 def markers(prompt: PromptConfig) -> list[str]:

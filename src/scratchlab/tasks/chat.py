@@ -1,7 +1,7 @@
 """Talk to a trained run in the terminal: an instruction run answers, a classification run says spam or ham."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -48,20 +48,22 @@ def chat(config: Chat, record: "Record") -> dict[str, Any]:
     machine.prepare(trained.model)
     torch.manual_seed(config.seed)
     found = trained.config
-    reply: Callable[[str], str]
+    reply: Callable[[str], Iterable[str]]
     if isinstance(found, Classify):
         length = trained.metrics["padded_length"]
 
-        def reply(line: str) -> str:
-            return classified(trained.model, found, length, line, machine)
+        def reply(line: str) -> Iterable[str]:
+            return [classified(trained.model, found, length, line, machine)]
     else:
 
-        def reply(line: str) -> str:
+        def reply(line: str) -> Iterable[str]:
             return answered(trained.model, found, config, line, machine)
 
     replies = 0
     for line in [config.text] if config.text else lines():
-        print(reply(line), flush=True)
+        for piece in reply(line):
+            print(piece, end="", flush=True)
+        print(flush=True)
         replies += 1
     return {"replies": replies}
 
@@ -79,17 +81,17 @@ def lines() -> Iterator[str]:
             yield line.strip()
 
 
-def answered(model: "GPT", run: Instruct, config: Chat, line: str, machine: "Compute") -> str:
-    """The response to an instruction, in the template of the run."""
+def answered(model: "GPT", run: Instruct, config: Chat, line: str, machine: "Compute") -> Iterator[str]:
+    """The response to an instruction, in the template of the run, as it is written."""
     from scratchlab import sampling
-    from scratchlab.prompts import extract, render
+    from scratchlab.prompts import extract_while_written, render
     from scratchlab.text import END_OF_TEXT, encoding
 
     question, _ = render(run.prompt, {"instruction": line, "input": config.input, "output": ""})
     ids = encoding().encode(question, disallowed_special=())
     with machine.autocast():
-        [new] = sampling.generate(model, [ids], config.sampling, end_token=END_OF_TEXT)
-    return extract(run.prompt, encoding().decode(new))
+        tokens = (token for _, token in sampling.stream(model, [ids], config.sampling, end_token=END_OF_TEXT))
+        yield from extract_while_written(run.prompt, sampling.to_text(tokens))
 
 
 def classified(model: "GPT", run: Classify, length: int | None, line: str, machine: "Compute") -> str:
