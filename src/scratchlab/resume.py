@@ -73,9 +73,9 @@ class Resume:
             log.info("%s has trained this: going on from there", before)
             load_checkpoint(model, before / MODEL)
             after = [name for name, of in self.later.items() if found["later"].get(name) == of]
-            self._bring((MODEL, *self.files, *after), before, copy=not own)
+            self._bring((MODEL, *self.files, *after), before)
             self._copy_history(before)
-            # in its own words, and last: a kill until here leaves everything with the other run or in `previous`
+            # last, and nothing was taken away from there: a kill until here leaves it to be found again
             write_atomically(self.record.folder / TRAINED, json.dumps(found | {"later": self.later}))
             return found["metrics"] | ({} if own else {"trained_in": f"{before.parent.name}/{before.name}"})
         return None
@@ -95,7 +95,8 @@ class Resume:
             steps.load(found["steps"])
             log.info("%s was stopped in training: going on after batch %d", before, steps.done - 1)
             self._copy_history(before, lines=found["lines"])
-            self._bring((STATE,), before, copy=False)
+            (self.record.folder / STATE).parent.mkdir(parents=True, exist_ok=True)
+            (before / STATE).rename(self.record.folder / STATE)
             return json.loads(found["notes"])
         return None
 
@@ -119,7 +120,7 @@ class Resume:
         self._last = time.monotonic()
 
     def drop_state(self) -> None:
-        """Training is done and kept."""
+        """Nothing is left to go on with."""
         (self.record.folder / STATE).unlink(missing_ok=True)
 
     def _stopped(self) -> Iterator[Path]:
@@ -131,18 +132,12 @@ class Resume:
                 return
             yield before
 
-    def _bring(self, names: tuple[str, ...], before: Path, *, copy: bool) -> None:
+    def _bring(self, names: tuple[str, ...], before: Path) -> None:
         for name in names:
             source, target = before / name, self.record.folder / name
-            if not source.exists():
-                continue
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if not copy:
-                source.rename(target)
-            elif name == MODEL:
-                _link(source, target)
-            else:
-                shutil.copyfile(source, target)
+            if source.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                _link(source, target) if name == MODEL else shutil.copyfile(source, target)
 
     def _copy_history(self, before: Path, lines: int | None = None) -> None:
         for line in read_history(before)[:lines]:

@@ -97,8 +97,9 @@ def instruct(config: Instruct, record: "Record") -> dict[str, Any]:
         trained = training.fit(config, record, model, splits, machine, before, sample_from=entries["val"][0])
         if config.save:
             before.save(model, trained)
-        before.drop_state()
-    return counted | trained | respond(config, record, model, entries["test"], machine)
+    answered = respond(config, record, model, entries["test"], machine)
+    before.drop_state()
+    return counted | trained | answered
 
 
 def build(config: Instruct) -> tuple["GPT", str]:
