@@ -246,6 +246,29 @@ def test_a_server_that_does_not_run_is_named_before_anything_is_asked(backend: s
         judge.check(config(backend, server))
 
 
+@BACKENDS
+@pytest.mark.parametrize("trouble", [None, (503, {"error": "starting"})])
+def test_trouble_before_the_first_question_is_waited_out(backend: str, server: JudgeServer, trouble: Reply) -> None:
+    get, calls = server.get, []
+
+    def troubled(path: str) -> Reply:
+        calls.append(path)
+        return trouble if len(calls) <= 2 else get(path)
+
+    server.get = troubled  # type: ignore[method-assign]
+    server.load = lambda: trouble if server.loads <= 2 else (200, {"model": "m", "response": "", "done": True})
+    found = judge.score(config(backend, server), ENTRIES[:1], key="model_response")
+    assert found.scores == [85] and len(calls) == 3 and server.loads == (3 if backend == "ollama" else 0)
+    calls.clear()
+    with pytest.raises(RuntimeError, match=f"judge={backend} at .* failed 2 times"):
+        judge.check(config(backend, server, "judge.retries=1"))
+
+
+def test_a_server_that_knows_only_chat_is_asked_all_the_same(server: JudgeServer) -> None:
+    server.load = lambda: (404, "404 page not found")
+    assert judge.score(config("ollama", server), ENTRIES[:1], key="model_response").scores == [85]
+
+
 def test_something_else_than_a_judge_at_the_address_is_recognised(server: JudgeServer) -> None:
     server.get = lambda path: (200, "<html>hello</html>")  # type: ignore[method-assign]
     with pytest.raises(RuntimeError, match="does not answer as Ollama does"):

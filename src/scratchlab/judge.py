@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from scratchlab.data.assets import cache_folder
 from scratchlab.judge_config import JudgeBackend, JudgeConfig
@@ -85,7 +85,7 @@ def check(config: JudgeConfig) -> None:
         RuntimeError: the server does not run, or does not have the model.
     """
     if config.backend is not JudgeBackend.none:
-        connect(config)
+        _patiently(config, connect)(config)
 
 
 def score(config: JudgeConfig, entries: Sequence[Mapping[str, str]], *, key: str, repeat: int = 0) -> Judgement:
@@ -96,7 +96,7 @@ def score(config: JudgeConfig, entries: Sequence[Mapping[str, str]], *, key: str
     Raises:
         RuntimeError: the server failed for good; the answers it had given are kept.
     """
-    server = connect(config)
+    server = _patiently(config, connect)(config)
     card = card_of(config, server)
     cache = Answers(cache_folder() / "judge" / f"{_hash(server.identity)}.jsonl")
     questions = [question(config, entry, entry[key]) if entry[key].strip() else None for entry in entries]
@@ -107,7 +107,7 @@ def score(config: JudgeConfig, entries: Sequence[Mapping[str, str]], *, key: str
             "asking %s %d questions (%d are answered)",
             *(server.identity["model"], len(missing), sum(k in cache.known for k in keys)),
         )
-        server.load()
+        _patiently(config, server.load)()
         _ask_all(config, server, missing, cache)
     answers = [None if k is None else cache.known[k] for k in keys]
     scores = [0 if answer is None else parse(answer) for answer in answers]
@@ -154,7 +154,11 @@ def _ask_all(config: JudgeConfig, server: Server, missing: dict[str, str], cache
                 cache.keep(key, future.result())
 
 
-def _retrying(config: JudgeConfig, ask: Callable[[str], str]) -> Callable[[str], str]:
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _retrying(config: JudgeConfig, ask: Callable[P, T]) -> Callable[P, T]:
     from tenacity import before_sleep_log, retry, retry_if_exception_type, stop_after_attempt, wait_exponential
 
     return retry(
@@ -164,6 +168,20 @@ def _retrying(config: JudgeConfig, ask: Callable[[str], str]) -> Callable[[str],
         before_sleep=before_sleep_log(log, logging.WARNING),
         reraise=True,
     )(ask)
+
+
+def _patiently(config: JudgeConfig, reach: Callable[P, T]) -> Callable[P, T]:
+    """As `_retrying`, where nothing was asked yet that could be kept."""
+
+    def tried(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return _retrying(config, reach)(*args, **kwargs)
+        except TemporaryFailure as error:
+            raise RuntimeError(
+                f"judge={config.backend.name} at {config.url} failed {config.retries + 1} times: {error}"
+            ) from error
+
+    return tried
 
 
 class Answers:

@@ -16,7 +16,12 @@ class Server(Protocol):
     """Everything known to change its answers."""
 
     def load(self) -> None:
-        """Make it ready to answer; may take long."""
+        """Make it ready to answer; may take long.
+
+        Raises:
+            TemporaryFailure: trying again may help.
+            RuntimeError: it will not.
+        """
 
     def ask(self, question: str) -> str:
         """Its answer to one user message.
@@ -31,6 +36,7 @@ def connect(config: JudgeConfig) -> Server:
     """Reach the configured server.
 
     Raises:
+        TemporaryFailure: it runs, and trying again may help.
         RuntimeError: it does not run, or does not have the model.
     """
     for transport in ("httpx", "httpx2"):  # Ollama's and OpenAI's, which announce every request
@@ -77,11 +83,15 @@ class Ollama:
         try:
             models = self.client.list().models
         except (ConnectionError, HTTPError) as error:
+            if _was_cut(error):
+                raise TemporaryFailure(_short(error)) from error
             raise RuntimeError(
                 f"{where} does not answer ({_short(error)}); possible: start it with `ollama serve`, or give "
                 "the address of one that runs as judge.url=http://HOST:PORT"
             ) from None
         except (ResponseError, ValueError) as error:
+            if getattr(error, "status_code", 0) >= 500:
+                raise TemporaryFailure(_short(error)) from error
             raise RuntimeError(f"{where} does not answer as Ollama does: {_short(error)}") from None
         digests = {model.model or "": model.digest or "" for model in models}
         for name in (self.config.model, f"{self.config.model}:latest"):
@@ -101,6 +111,11 @@ class Ollama:
             client = Client(host=self.config.url, timeout=self.config.load_timeout)
             client.generate(model=self.config.model, prompt="", options=self.options)
         except (ConnectionError, HTTPError, ResponseError, ValueError) as error:
+            status = getattr(error, "status_code", 0)
+            if status in (404, 405):
+                return  # speaks Ollama's chat and nothing else; the first question then waits for the model
+            if _was_cut(error) or status >= 500:
+                raise TemporaryFailure(f"{self.config.model} could not be loaded: {_short(error)}") from error
             raise RuntimeError(
                 f"judge=ollama: the server at {self.config.url} could not load {self.config.model} within "
                 f"judge.load_timeout={self.config.load_timeout:g} seconds: {_short(error)}"
@@ -149,7 +164,11 @@ class OpenAI:
         where = f"judge=openai: the server at judge.url={self.config.url}"
         try:
             names = [model.id for model in self.client.models.list().data]
+        except openai.InternalServerError as error:
+            raise TemporaryFailure(_short(error)) from error
         except openai.APIConnectionError as error:
+            if _was_cut(error.__cause__):
+                raise TemporaryFailure(_short(error.__cause__ or error)) from error
             raise RuntimeError(
                 f"{where} does not answer ({_short(error.__cause__ or error)}); possible: start it, or give the "
                 "address of one that runs, up to and with /v1, as judge.url=http://HOST:PORT/v1"
@@ -184,6 +203,11 @@ class OpenAI:
             # the client takes whatever comes with status 200 for a reply
             raise TemporaryFailure(f"the reply is no chat completion: {_short(error)}") from error
         return answer or ""
+
+
+def _was_cut(error: BaseException | None) -> bool:
+    """Whether a connection that stood was lost, in the words of either client's transport."""
+    return type(error).__name__ in ("RemoteProtocolError", "ReadError", "WriteError", "CloseError")
 
 
 def _short(error: BaseException) -> str:
