@@ -176,8 +176,8 @@ def test_every_option_fits_a_task(path: Path) -> None:
         return
     users = [task for task in SCHEMAS if f"/{group}:" in (compose.CONF / "task" / f"{task}.yaml").read_text()]
     assert users, f"no task chooses from {group}"
-    extra = {"checkpoint": [f"weights.path={__file__}"], "text": [f"data.path={__file__}"]}
-    extra = extra.get("text" if option == "entries" else option, [])
+    own_file = [f"data.path={__file__}"]
+    extra = {"checkpoint": [f"weights.path={__file__}"], "text": own_file, "entries": own_file}.get(option, [])
     problems = []
     for task in users:
         line = [f"task={task}", f"{group}={option}", *extra]

@@ -79,7 +79,7 @@ def fit(
     steps = train.Steps(
         model, loaders["train"], optimizer, counted_loss, epochs=settings.epochs, accumulate=settings.accumulate
     )
-    notes = None if config.force else before.go_on(steps)
+    notes = before.go_on(steps)
     if notes is None:
         seen.metrics = losses("initial_")  # here as in the script: its draws follow those of the model's making
         log.info("before training: train loss %.3f, val loss %.3f", *seen.metrics.values())

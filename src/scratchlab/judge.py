@@ -85,7 +85,7 @@ def check(config: JudgeConfig) -> None:
         RuntimeError: the server does not run, or does not have the model.
     """
     if config.backend is not JudgeBackend.none:
-        _patiently(config, connect)(config)
+        _retrying(config, connect)(config)
 
 
 def score(config: JudgeConfig, entries: Sequence[Mapping[str, str]], *, key: str, repeat: int = 0) -> Judgement:
@@ -96,7 +96,7 @@ def score(config: JudgeConfig, entries: Sequence[Mapping[str, str]], *, key: str
     Raises:
         RuntimeError: the server failed for good; the answers it had given are kept.
     """
-    server = _patiently(config, connect)(config)
+    server = _retrying(config, connect)(config)
     card = card_of(config, server)
     cache = Answers(cache_folder() / "judge" / f"{_hash(server.identity)}.jsonl")
     questions = [question(config, entry, entry[key]) if entry[key].strip() else None for entry in entries]
@@ -107,7 +107,7 @@ def score(config: JudgeConfig, entries: Sequence[Mapping[str, str]], *, key: str
             "asking %s %d questions (%d are answered)",
             *(server.identity["model"], len(missing), sum(k in cache.known for k in keys)),
         )
-        _patiently(config, server.load)()
+        _retrying(config, server.load)()
         _ask_all(config, server, missing, cache)
     answers = [None if k is None else cache.known[k] for k in keys]
     scores = [0 if answer is None else parse(answer) for answer in answers]
@@ -136,17 +136,13 @@ def _hash(value: Any) -> str:
 
 
 def _ask_all(config: JudgeConfig, server: Server, missing: dict[str, str], cache: "Answers") -> None:
-    ask = _retrying(config, server.ask)
+    kept = f"the answers so far are kept in {cache.path}, and the same command goes on from there"
+    ask = _retrying(config, server.ask, kept)
     pool = ThreadPoolExecutor(config.concurrency)
     try:
         waiting = {pool.submit(ask, text): key for key, text in missing.items()}
         for future in progress(as_completed(waiting), total=len(waiting), what=f"asking {server.identity['model']}"):
             cache.keep(waiting[future], future.result())
-    except TemporaryFailure as error:
-        raise RuntimeError(
-            f"judge={config.backend.name} at {config.url} failed {config.retries + 1} times: {error!r:.300}; the "
-            f"answers so far are kept in {cache.path}, and the same command goes on from there"
-        ) from error
     finally:
         pool.shutdown(cancel_futures=True)
         for future, key in waiting.items():  # those that were under way when another failed
@@ -158,27 +154,25 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def _retrying(config: JudgeConfig, ask: Callable[P, T]) -> Callable[P, T]:
+def _retrying(config: JudgeConfig, reach: Callable[P, T], hint: str = "") -> Callable[P, T]:
+    """Try again after each temporary failure, ever later; the last one becomes a RuntimeError that ends with `hint`."""
     from tenacity import before_sleep_log, retry, retry_if_exception_type, stop_after_attempt, wait_exponential
 
-    return retry(
+    again = retry(
         retry=retry_if_exception_type(TemporaryFailure),
         stop=stop_after_attempt(config.retries + 1),
         wait=wait_exponential(multiplier=config.wait, max=60),
         before_sleep=before_sleep_log(log, logging.WARNING),
         reraise=True,
-    )(ask)
-
-
-def _patiently(config: JudgeConfig, reach: Callable[P, T]) -> Callable[P, T]:
-    """As `_retrying`, where nothing was asked yet that could be kept."""
+    )(reach)
 
     def tried(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
-            return _retrying(config, reach)(*args, **kwargs)
+            return again(*args, **kwargs)
         except TemporaryFailure as error:
             raise RuntimeError(
-                f"judge={config.backend.name} at {config.url} failed {config.retries + 1} times: {error}"
+                f"judge={config.backend.name} at {config.url} failed {config.retries + 1} times: {error!r:.300}"
+                + (f"; {hint}" if hint else "")
             ) from error
 
     return tried

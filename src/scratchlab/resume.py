@@ -38,14 +38,16 @@ class Resume:
     """What a record keeps to go on from, and what it finds."""
 
     record: Record
-    training: str
+    minutes: float
+    """Of training, between two states; 0: none is kept."""
+    afresh: bool = False
+    """Find nothing: the run is to be repeated."""
+    training: str = ""
     """Fingerprint of all that acts on training; runs that share it share the trained model."""
     files: tuple[str, ...] = ()
     """What training leaves beside the model and the history."""
     later: dict[str, str] = field(default_factory=dict)
     """Files written after training, each with the fingerprint of all that acts on it."""
-    minutes: float = 0.0
-    """Of training, between two states; 0: none is kept."""
 
     def __post_init__(self) -> None:
         self._last = time.monotonic()
@@ -62,6 +64,8 @@ class Resume:
         Returns what training measured; None if there is no such run, or its data, starting weights, device or library
         versions were others.
         """
+        if self.afresh:
+            return None
         others = self.record.folder.parents[1].glob(f"*/*/{TRAINED}")
         beside = sorted(path.parents[1] for path in others if path.parents[1] != self.record.folder)
         for before, own in [*((path, True) for path in self._stopped()), *((path, False) for path in beside)]:
@@ -126,7 +130,9 @@ class Resume:
     def _stopped(self) -> Iterator[Path]:
         """What earlier attempts at this run left, the last first, back to one that came to its end."""
         aside = self.record.folder / PREVIOUS
-        for before in sorted(aside.iterdir(), reverse=True) if aside.is_dir() else ():  # named by time
+        if self.afresh or not aside.is_dir():
+            return
+        for before in sorted(aside.iterdir(), reverse=True):  # named by time
             result = read_result(before)
             if result is not None and result["status"] == "done":
                 return

@@ -41,14 +41,12 @@ class InstructionsConfig:
 
     def inputs(self) -> dict[str, str]:
         """The hash of the file; none where it is not at hand and its hash was never published."""
-        from pathlib import Path
-
         from scratchlab.data import assets, instructions
 
-        if self.source is not InstructionSource.file and (published := instructions.ASSETS[self.source].sha256):
-            return {"data": published}
+        asset = instructions.ASSETS.get(self.source)
+        if asset and asset.sha256:
+            return {"data": asset.sha256}
         try:
-            path = Path(self.path).expanduser() if self.path else instructions.file_of(self, local_only=True)
-            return {"data": assets.sha256(path)}
+            return {"data": assets.sha256(instructions.file_of(self, local_only=True))}
         except OSError:  # the run itself says so
             return {}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from scratchlab.data.config import MessagesConfig, MessageSource
 from scratchlab.model.config import GPTConfig, Position, Trainable, TuneConfig, WeightsConfig
-from scratchlab.run import TrainingRun, fingerprint
+from scratchlab.run import TrainingRun
 from scratchlab.train_config import TrainConfig
 
 if TYPE_CHECKING:
@@ -161,8 +161,8 @@ def fit(
     steps = train.Steps(
         model, loaders["train"], optimizer, counted_loss, epochs=config.train.epochs, accumulate=config.train.accumulate
     )
-    before = Resume(record, training=fingerprint(config), minutes=config.checkpoint_minutes)
-    if not config.force and (notes := before.go_on(steps)):
+    before = Resume(record, config.checkpoint_minutes, afresh=config.force)
+    if notes := before.go_on(steps):
         seen = Seen(**notes)
     started = time.perf_counter() - seen.seconds
     for step in progress(steps, total=len(steps), done=steps.done, what=config.name):

@@ -12,6 +12,7 @@ from scratchlab.model.config import GPTConfig, Trainable, TuneConfig, WeightsCon
 from scratchlab.prompts import PromptConfig
 from scratchlab.run import TrainingRun, fingerprint
 from scratchlab.sampling_config import SamplingConfig
+from scratchlab.text import VOCAB_SIZE
 from scratchlab.train_config import TrainConfig
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-GPT2_TOKENS = 50_257
 AFTER_TRAINING = ("sampling", "judge")
 """Parts of the configuration that act only when the model is trained."""
 ANSWERS, RESPONSES = "responses.jsonl", "responses.json"
@@ -59,10 +59,10 @@ class Instruct(TrainingRun):
                 f"train.max_length={length}: possible: 2 to model.context_length={context}; "
                 f"nearest: train.max_length={min(max(length, 2), context)}"
             )
-        if self.model.vocab_size < GPT2_TOKENS:
+        if self.model.vocab_size < VOCAB_SIZE:
             raise ValueError(
-                f"model.vocab_size={self.model.vocab_size}: the encoding has ids up to {GPT2_TOKENS - 1}; "
-                f"nearest: model.vocab_size={GPT2_TOKENS}"
+                f"model.vocab_size={self.model.vocab_size}: the encoding has ids up to {VOCAB_SIZE - 1}; "
+                f"nearest: model.vocab_size={VOCAB_SIZE}"
             )
         self.weights.check(self.model)
 
@@ -87,12 +87,13 @@ def instruct(config: Instruct, record: "Record") -> dict[str, Any]:
     counted = count(config, splits) | compare_tokens(config, entries["train"], splits["train"])
     before = resume.Resume(
         record,
+        config.checkpoint_minutes,
+        afresh=config.force,
         training=fingerprint(config, without=AFTER_TRAINING),
         files=(training.SAMPLES, training.CURVES),
         later={ANSWERS: fingerprint(config, without=("judge",))},
-        minutes=config.checkpoint_minutes,
     )
-    trained = None if config.force else before.trained(model)
+    trained = before.trained(model)
     if trained is None:
         trained = training.fit(config, record, model, splits, machine, before, sample_from=entries["val"][0])
         if config.save:

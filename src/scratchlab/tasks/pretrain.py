@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from scratchlab.data.config import CorpusConfig
 from scratchlab.model.config import GPTConfig, WeightsConfig, WeightSource
-from scratchlab.run import TrainingRun, fingerprint
+from scratchlab.run import TrainingRun
 from scratchlab.sampling_config import SamplingConfig
 from scratchlab.text import check_vocab_size
 from scratchlab.train_config import Decay, PretrainTraining
@@ -154,7 +154,7 @@ def pretrain(config: Pretrain, record: "Record") -> dict[str, Any]:
     if config.load_optimizer:
         optimizer.load_state_dict(weights.optimizer_state(Path(start.path)))
         log.info("the optimizer goes on with lr %g", optimizer.param_groups[0]["lr"])
-    before = Resume(record, training=fingerprint(config), minutes=config.checkpoint_minutes)
+    before = Resume(record, config.checkpoint_minutes, afresh=config.force)
     metrics = fit(config, record, model, optimizer, loaders, machine, before)
     if config.save_checkpoint:
         weights.save_state(model, record.folder / CHECKPOINT, optimizer)
@@ -204,7 +204,7 @@ def fit(
         accumulate=config.train.accumulate,
         before_update=updater(config.train, model, optimizer, total),
     )
-    notes = None if config.force else before.go_on(steps)
+    notes = before.go_on(steps)
     seen = Seen(**notes) if notes else Seen()
     started = time.perf_counter() - seen.seconds
     for step in progress(steps, total=total, done=steps.done, what=config.name):
