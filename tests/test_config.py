@@ -11,8 +11,8 @@ import pytest
 from conftest import command
 
 from scratchlab import compose, mistakes
-from scratchlab.run import changes, fingerprint
-from scratchlab.tasks import SCHEMAS, TASKS
+from scratchlab.run import Run, changes, fingerprint
+from scratchlab.runs.registry import TASKS
 
 SOURCE = Path(compose.__file__).parent
 ROW_1 = "experiment=ch06_row01_baseline"
@@ -157,7 +157,9 @@ def test_every_config_field_is_read_somewhere() -> None:
         re.findall(r"\.(\w+)\b", text)
     )
     seen: set[type] = set()
-    unread = {field for schema in TASKS for field in _dataclass_fields(schema, seen) if field[1] not in read}
+    unread = {
+        field for task in TASKS.values() for field in _dataclass_fields(task.schema(), seen) if field[1] not in read
+    }
     assert not unread, f"set but never read: {sorted(unread)}"
 
 
@@ -170,11 +172,11 @@ def test_every_option_fits_a_task(path: Path) -> None:
     if path.parent == compose.CONF:
         return  # the primary file is composed by every other case
     if group == "task":
-        assert option in SCHEMAS
+        assert option in TASKS
         text = path.read_text()
         assert f"/schema/{option}" in text, "the type must stand in the list, or nothing is checked"
         return
-    users = [task for task in SCHEMAS if f"/{group}:" in (compose.CONF / "task" / f"{task}.yaml").read_text()]
+    users = [task for task in TASKS if f"/{group}:" in (compose.CONF / "task" / f"{task}.yaml").read_text()]
     assert users, f"no task chooses from {group}"
     own_file = [f"data.path={__file__}"]
     extra = {"checkpoint": [f"weights.path={__file__}"], "text": own_file, "entries": own_file}.get(option, [])
@@ -196,3 +198,11 @@ def test_task_modules_import_no_slow_library_at_the_top() -> None:
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             assert not slow & {name.split(".")[0] for name in names}, path
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_the_registry_s_line_leads_to_a_configuration_of_that_name_and_a_function(name: str) -> None:
+    schema = TASKS[name].schema()
+    assert issubclass(schema, Run) and schema.task == name
+    module = sys.modules[schema.__module__]
+    assert callable(getattr(module, TASKS[name].function))

@@ -5,7 +5,7 @@ from conftest import command
 
 from scratchlab import compose, experiments
 from scratchlab.run import ClaimKind
-from scratchlab.tasks import SCHEMAS
+from scratchlab.runs.registry import TASKS
 
 EXPERIMENTS = experiments.read_all()
 CHAPTER_6 = """ch06_main ch06_row01_baseline ch06_3_first_token ch06_row03_last_layer ch06_row04_last_two_blocks
@@ -23,7 +23,7 @@ def test_chapter_6_has_the_run_and_all_nineteen_rows() -> None:
 def test_an_experiment_composes_into_its_task_and_is_short(name: str) -> None:
     experiment = EXPERIMENTS[name]
     config = compose.compose([f"experiment={name}"])
-    assert type(config) is SCHEMAS[experiment.task] and config.name == name
+    assert type(config) is TASKS[experiment.task].schema() and config.name == name
     assert 3 <= len(experiment.path.read_text().splitlines()) <= 15
     assert experiment.summary, "the first line says what to look for"
     for claim in config.claims:

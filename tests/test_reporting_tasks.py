@@ -17,7 +17,7 @@ from scratchlab.experiments import read_all
 from scratchlab.measured import REPORTING, read_run, read_runs
 from scratchlab.plan import missing
 from scratchlab.report.verdicts import coverage
-from scratchlab.tasks import SCHEMAS
+from scratchlab.runs.registry import TASKS
 from scratchlab.tasks.compare import Compare
 from scratchlab.tasks.reading import seed_list
 from scratchlab.tasks.reproduce import Reproduce
@@ -33,8 +33,8 @@ def score(value: float) -> list[dict[str, Any]]:
 
 
 def test_every_task_that_reports_on_records_is_left_out_of_them() -> None:
-    leaving_a_record = {name for name, schema in SCHEMAS.items() if schema.recorded and not schema.reusable}
-    assert leaving_a_record <= set(REPORTING) <= set(SCHEMAS)
+    leaving_a_record = {name for name, task in TASKS.items() if task.schema().recorded and not task.schema().reusable}
+    assert leaving_a_record <= set(REPORTING) <= set(TASKS)
 
 
 def test_the_exit_code_is_1_only_for_a_claim_that_is_not_reproduced(tmp_path: Path) -> None:

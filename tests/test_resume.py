@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from scratchlab import compose, record, resume, train
-from scratchlab.tasks import TASKS
+from scratchlab.runs.registry import TASKS
 from scratchlab.tracking import Tracker
 
 pytestmark = pytest.mark.vocabulary
@@ -50,7 +50,7 @@ def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run(*overrides: str) -> tuple[dict[str, Any], Path]:
     config = compose.compose(list(overrides))
-    result, _ = record.keep(config, TASKS[type(config)], changes={}, tracker=Tracker(config.tracking))
+    result, _ = record.keep(config, TASKS[config.task].run, changes={}, tracker=Tracker(config.tracking))
     return result, record.folder_of(config)
 
 

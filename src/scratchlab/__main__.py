@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 from scratchlab import compose, experiments, mistakes, record
 from scratchlab.run import Run, changes
-from scratchlab.tasks import TASKS
+from scratchlab.runs.registry import TASKS
 from scratchlab.tracking import Tracker
 
 log = logging.getLogger("scratchlab")
@@ -22,7 +22,7 @@ log = logging.getLogger("scratchlab")
 
 def run(config: Run, reference: Run | None = None) -> dict[str, Any]:
     """Do one run, keep its record, and return its result; `reference` is what the experiment is as published."""
-    task = TASKS[type(config)]
+    task = TASKS[config.task].run
     if not config.recorded:
         return {"metrics": task(config, None)}
     for key, reason in config.idle().items():

@@ -14,7 +14,7 @@ from omegaconf.errors import MissingMandatoryValue
 
 from scratchlab import experiments
 from scratchlab.run import Run
-from scratchlab.tasks import SCHEMAS
+from scratchlab.runs.registry import TASKS
 
 CONF = experiments.resource("conf")
 
@@ -26,8 +26,8 @@ def register() -> None:
     The type stands first in each task's list, so that whatever is composed after it is checked against it.
     """
     store = ConfigStore.instance().store
-    for name, schema in SCHEMAS.items():
-        store(group="schema", name=name, node=schema, package="_global_", provider="scratchlab")
+    for name, task in TASKS.items():
+        store(group="schema", name=name, node=task.schema(), package="_global_", provider="scratchlab")
     for experiment in experiments.read_all().values():
         node = OmegaConf.create({"name": experiment.name} | experiment.content)
         store(group="experiment", name=experiment.name, node=node, package="_global_", provider=str(experiment.path))
@@ -45,7 +45,7 @@ def typed(composed: DictConfig, task: str) -> Run:
     values = OmegaConf.to_container(
         OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"]), resolve=True
     )
-    config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(SCHEMAS[task]), values))
+    config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(TASKS[task].schema()), values))
     assert isinstance(config, Run)
     return config
 

@@ -12,7 +12,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException, Vali
 
 from scratchlab import compose, experiments
 from scratchlab.run import Run
-from scratchlab.tasks import SCHEMAS
+from scratchlab.runs.registry import TASKS
 
 EXPECTED = (ValueError, FileNotFoundError, RuntimeError)
 """What our own checks raise with a message meant for the user."""
@@ -104,7 +104,7 @@ def _schema(arguments: list[str]) -> type[Run]:
     task = chosen.get("task", "list")
     if "experiment" in chosen and (experiment := experiments.read_all().get(chosen["experiment"])):
         task = experiment.task
-    return SCHEMAS.get(task, Run)
+    return TASKS[task].schema() if task in TASKS else Run
 
 
 def _key_problem(error: OmegaConfBaseException, schema: type[Run], arguments: list[str]) -> str:
