@@ -12,12 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from scratchlab import evaluate, train
+from scratchlab import evaluate
 from scratchlab.model.gpt import count
 from scratchlab.progress import progress
 from scratchlab.record import Record, read_history
 from scratchlab.report import plots
 from scratchlab.resume import Resume
+from scratchlab.train import Step, Steps
 from scratchlab.train_config import TrainConfig
 
 log = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ class Parts:
     sample: Callable[[int], str] | None = None
     """What samples.txt gains at the end of an epoch, counted from 1."""
     before_update: Callable[[int], None] | None = None
-    """As in `train.Steps`."""
+    """As in `Steps`."""
     examples: Callable[[Any], list[int]] | None = None
     """Indices of a batch's examples: their order is part of the record."""
     counts: Mapping[str, Callable[[Any], int]] = field(default_factory=dict)
@@ -89,7 +90,7 @@ def fit(parts: Parts, settings: TrainConfig, record: Record, resume: Resume, *, 
         _count(parts, seen, batch)
         return parts.loss_of(batch)
 
-    steps = train.Steps(
+    steps = Steps(
         parts.model,
         parts.loader,
         parts.optimizer,
@@ -136,7 +137,7 @@ def _begin(parts: Parts, seen: Seen) -> None:
         torch.manual_seed(parts.seed)
 
 
-def _evaluate(parts: Parts, seen: Seen, step: train.Step, record: Record) -> None:
+def _evaluate(parts: Parts, seen: Seen, step: Step, record: Record) -> None:
     with evaluate.evaluating(parts.model):
         found = parts.losses()
     seen.first, seen.last = seen.first or found, found
