@@ -10,7 +10,8 @@ from typing import Any, get_args, get_type_hints
 import pytest
 from conftest import command
 
-from scratchlab import compose, mistakes
+from scratchlab import compose
+from scratchlab.cli import mistakes
 from scratchlab.run import Run, changes, fingerprint
 from scratchlab.runs.registry import TASKS
 

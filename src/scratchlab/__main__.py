@@ -12,7 +12,8 @@ from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from scratchlab import compose, experiments, mistakes, record
+from scratchlab import compose, experiments, record
+from scratchlab.cli import mistakes
 from scratchlab.run import Run, changes
 from scratchlab.runs.registry import TASKS
 from scratchlab.tracking import Tracker
