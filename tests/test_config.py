@@ -1,6 +1,7 @@
 """Composition: what is wrong is said before anything starts, and what can be set is read."""
 
 import ast
+import json
 import re
 import sys
 from dataclasses import fields, is_dataclass
@@ -11,6 +12,7 @@ import pytest
 from conftest import command
 
 from scratchlab import compose
+from scratchlab.__main__ import main
 from scratchlab.cli import mistakes
 from scratchlab.run import Run, changes, fingerprint
 from scratchlab.runs.registry import TASKS
@@ -137,6 +139,25 @@ def test_changes_are_what_differs_from_the_published_experiment() -> None:
     assert changes(compose.compose([ROW_1, "seed=7", "out=elsewhere", "tracking=none"]), published) == {}
     altered = compose.compose([ROW_1, "weights=random", "train.epochs=2"])
     assert changes(altered, published) == {"weights.source": "random", "train.epochs": 2}
+
+
+def test_a_run_as_published_is_not_composed_again_to_find_what_was_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    composed: list[list[str]] = []
+    original = compose.compose
+    monkeypatch.setattr(compose, "compose", lambda overrides: composed.append(overrides) or original(overrides))
+
+    def changes_recorded(*words: str) -> dict[str, Any]:
+        monkeypatch.setattr(sys, "argv", ["scratchlab", "experiment=chA_3_parameters", f"out={tmp_path}", *words])
+        main()
+        results = sorted(tmp_path.glob("*/*/result.json"), key=lambda path: path.stat().st_mtime_ns)
+        changed: dict[str, Any] = json.loads(results[-1].read_text())["changes"]
+        return changed
+
+    assert changes_recorded() == {} and composed == []
+    assert changes_recorded("compute.compile=true") == {"compute.compile": True}
+    assert composed == [["experiment=chA_3_parameters"]]
 
 
 def _dataclass_fields(kind: Any, seen: set[type]) -> set[tuple[str, str]]:

@@ -15,7 +15,7 @@ LAYERS = [
     {"train", "sampling", "evaluate", "judge", "judge_servers", "responses", "resume", "report", "verdicts"}
     | {"instruction_training", "evidence", "lint", "plan", "bundle", "goldens"},
     {"tasks"},
-    {"compose"},
+    {"compose", "launch"},
     {"cli"},
     {"__main__"},
 ]
