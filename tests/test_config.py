@@ -100,21 +100,6 @@ def test_cfg_job_prints_the_composed_config_and_runs_nothing(tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_help_imports_nothing_slow() -> None:
-    code = (
-        "import sys, scratchlab.__main__ as m\n"
-        "sys.argv = ['scratchlab', '--help']\n"
-        "try:\n    m.main()\nexcept SystemExit:\n    pass\n"
-        "slow = {'torch', 'pandas', 'wandb', 'tensorflow', 'matplotlib', 'transformers'} & set(sys.modules)\n"
-        "sys.exit(f'imported {slow}' if slow else 0)"
-    )
-    import subprocess
-
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "experiment" in done.stdout and "ch06_row01_baseline" in done.stdout
-
-
 def test_an_integer_and_the_equal_float_have_one_fingerprint() -> None:
     one, same = (compose.compose(["task=classify", f"train.weight_decay={value}"]) for value in ("0", "0.0"))
     assert fingerprint(one) == fingerprint(same)

@@ -11,7 +11,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from scratchlab import record
-from scratchlab.cli import arguments
+from scratchlab.cli import arguments, help
 from scratchlab.run import Run, changes
 from scratchlab.runs.registry import TASKS
 from scratchlab.tracking import Tracker
@@ -96,8 +96,11 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     words = sys.argv[1:]
     try:
+        if (page := help.page(words)) is not None:
+            print(page)
+            return
         sys.argv[1:] = words = arguments.prepare(words)
-        from scratchlab import compose
+        from scratchlab import compose  # with Hydra, which help can do without
 
         compose.entry_point(job)()
     except KeyboardInterrupt as stop:
