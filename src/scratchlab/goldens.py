@@ -14,10 +14,8 @@ from scratchlab import stats
 from scratchlab.measured import Measured
 from scratchlab.record import write_atomically
 from scratchlab.report.formats import as_json
+from scratchlab.runs.metrics import metric
 from scratchlab.verdicts.single import TOLERANCE, environment_class
-
-LEFT_OUT = ("seconds", "per_second", "bytes")
-"""Endings of metrics that differ from run to run."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,8 @@ def record(folder: Path, runs: Iterable[Measured], *, reason: str, date: str) ->
 
 
 def _steady(run: Measured) -> dict[str, Any]:
-    return {name: value for name, value in run.metrics.items() if not name.endswith(LEFT_OUT)}
+    """What another run must give again; of metrics that nobody declared, all."""
+    return {name: value for name, value in run.metrics.items() if metric(name).steady or not metric(name).declared}
 
 
 def check(folder: Path, runs: Iterable[Measured]) -> tuple[int, list[Difference]]:
@@ -76,10 +75,10 @@ def check(folder: Path, runs: Iterable[Measured]) -> tuple[int, list[Difference]
             continue
         checked += 1
         tolerance = TOLERANCE.get(environment_class(run), 0.0)
-        for metric, golden in same[-1]["metrics"].items():
-            measured = run.metrics.get(metric)
+        for name, golden in same[-1]["metrics"].items():
+            measured = run.metrics.get(name)
             if not _agree(measured, golden, tolerance):
-                found.append(Difference(run.name, run.seed, metric, golden, measured))
+                found.append(Difference(run.name, run.seed, name, golden, measured))
     return checked, found
 
 
