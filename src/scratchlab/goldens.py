@@ -5,12 +5,14 @@ what was there.
 """
 
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from scratchlab import stats
+from scratchlab.files import with_numbers
 from scratchlab.measured import Measured
 from scratchlab.record import write_atomically
 from scratchlab.report.formats import as_json
@@ -35,7 +37,8 @@ def environment(run: Measured) -> str:
 
 def read(folder: Path, where: str) -> list[dict[str, Any]]:
     path = folder / f"{where}.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    entries = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    return [entry | {"metrics": with_numbers(entry["metrics"])} for entry in entries]
 
 
 def record(folder: Path, runs: Iterable[Measured], *, reason: str, date: str) -> int:
@@ -84,5 +87,7 @@ def check(folder: Path, runs: Iterable[Measured]) -> tuple[int, list[Difference]
 
 def _agree(measured: Any, golden: Any, tolerance: float) -> bool:
     if isinstance(golden, float) and isinstance(measured, int | float):
+        if not (math.isfinite(golden) and math.isfinite(measured)):
+            return str(float(measured)) == str(golden)
         return stats.close(measured, golden, rtol=tolerance).ok
     return bool(measured == golden)
