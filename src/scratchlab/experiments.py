@@ -12,6 +12,8 @@ from typing import Any
 
 import yaml
 
+from scratchlab.files import dotted
+
 PACKAGE = Path(__file__).parent
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """YAML's C loader, ten times faster, where it was built."""
@@ -65,7 +67,7 @@ class Experiment:
         chosen = {group: option for group, option in self.defaults.items() if group != "task"}
         values = {k: v for k, v in self.content.items() if k not in ("defaults", "exercise", "claims", "hydra")}
         sweep = self.content.get("hydra", {}).get("sweeper", {}).get("params", {})
-        return chosen | _dotted(values) | sweep
+        return chosen | dotted(values) | sweep
 
     @property
     def needs(self) -> list[str]:
@@ -123,16 +125,6 @@ def select(globs: str) -> dict[str, Experiment]:
             + (f"; nearest: {near[0]}" if near else "")
         )
     return found
-
-
-def _dotted(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, dict):
-            flat |= _dotted(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
 
 
 def paths() -> dict[str, Path]:
