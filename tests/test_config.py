@@ -11,7 +11,8 @@ import pytest
 from conftest import command
 
 from scratchlab import compose, mistakes
-from scratchlab.run import Run, changes, fingerprint
+from scratchlab.runs.config import Run
+from scratchlab.runs.identity import changes, fingerprint
 from scratchlab.runs.registry import TASKS
 
 SOURCE = Path(compose.__file__).parent

@@ -13,7 +13,8 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from scratchlab import compose, experiments, mistakes, record
-from scratchlab.run import Run, changes
+from scratchlab.runs.config import Run
+from scratchlab.runs.identity import changes
 from scratchlab.runs.registry import TASKS
 from scratchlab.tracking import Tracker
 

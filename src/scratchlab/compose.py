@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 
 from scratchlab import experiments
-from scratchlab.run import Run
+from scratchlab.runs.config import Run
 from scratchlab.runs.registry import TASKS
 
 CONF = experiments.resource("conf")

@@ -11,7 +11,7 @@ from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException, ValidationError
 
 from scratchlab import compose, experiments
-from scratchlab.run import Run
+from scratchlab.runs.config import Run
 from scratchlab.runs.registry import TASKS
 
 EXPECTED = (ValueError, FileNotFoundError, RuntimeError)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from scratchlab.data.config import MessagesConfig, MessageSource
 from scratchlab.model.config import GPTConfig, Position, Trainable, TuneConfig, WeightsConfig
-from scratchlab.run import TrainingRun
+from scratchlab.runs.config import TrainingRun
+from scratchlab.runs.identity import bookkeeping
 from scratchlab.train_config import TrainConfig
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Classify(TrainingRun):
     tune: TuneConfig
     train: ClassifyTraining
     position: Position = Position.last
-    save: bool = False
+    save: bool = bookkeeping(False)
     """Keep the trained model, for task=export and task=chat."""
 
     def __post_init__(self) -> None:

@@ -10,7 +10,8 @@ from scratchlab.data.instructions_config import InstructionsConfig
 from scratchlab.judge_config import JudgeConfig
 from scratchlab.model.config import GPTConfig, Trainable, TuneConfig, WeightsConfig
 from scratchlab.prompts import PromptConfig
-from scratchlab.run import TrainingRun, fingerprint
+from scratchlab.runs.config import TrainingRun
+from scratchlab.runs.identity import bookkeeping, fingerprint
 from scratchlab.sampling_config import SamplingConfig
 from scratchlab.text import VOCAB_SIZE
 from scratchlab.train_config import TrainConfig
@@ -48,7 +49,7 @@ class Instruct(TrainingRun):
     train: InstructTraining
     sampling: SamplingConfig
     judge: JudgeConfig
-    save: bool = True
+    save: bool = bookkeeping(True)
     """Keep the trained model, for task=export and task=chat, and for runs that differ only in what comes after."""
 
     def __post_init__(self) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from scratchlab.data.config import CorpusConfig
 from scratchlab.model.config import GPTConfig, WeightsConfig, WeightSource
-from scratchlab.run import TrainingRun
+from scratchlab.runs.config import TrainingRun
 from scratchlab.sampling_config import SamplingConfig
 from scratchlab.text import check_vocab_size
 from scratchlab.train_config import Decay, PretrainTraining
@@ -103,7 +103,7 @@ def starting_weights(config: Pretrain) -> WeightsConfig:
     import yaml
 
     from scratchlab.record import CONFIG, folders, read_result
-    from scratchlab.run import plain
+    from scratchlab.runs.identity import plain
 
     wanted = {"seed": config.seed, "model": plain(config.model)}
     found, tried = [], []

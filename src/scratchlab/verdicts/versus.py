@@ -5,9 +5,9 @@ import statistics
 from typing import Any
 
 from scratchlab import stats
+from scratchlab.book.claims import Claim, Direction
 from scratchlab.confounds import judge_card, judged, several_factors, unexplained
 from scratchlab.measured import Arm
-from scratchlab.run import Claim, Direction
 from scratchlab.verdicts.comparable import diverged
 from scratchlab.verdicts.outcome import Judgement, Verdict, gap, width
 from scratchlab.verdicts.single import nan_verdict
