@@ -116,6 +116,11 @@ def acting(flat: Mapping[str, Any], schema: type) -> dict[str, Any]:
     }
 
 
+def as_before(schema: type) -> dict[str, Any]:
+    """What a record that is older than a field means by having no such key: plain values by dotted key."""
+    return dict(marks(schema).as_before)
+
+
 def _is_bookkeeping(key: str, found: Marks) -> bool:
     return any(key == name or key.startswith(f"{name}.") for name in found.bookkeeping)
 

@@ -88,10 +88,10 @@ def read_config(folder: Path, schema: type[Classify] | type[Instruct]) -> Classi
     from omegaconf import OmegaConf
 
     from scratchlab.record import CONFIG
-    from scratchlab.runs.identity import marks
+    from scratchlab.runs.identity import as_before
 
     then = OmegaConf.structured(schema)
-    for key, value in marks(schema).as_before.items():
+    for key, value in as_before(schema).items():
         OmegaConf.update(then, key, value)
     written = OmegaConf.to_container(OmegaConf.load(folder / CONFIG))
     assert isinstance(written, dict)
