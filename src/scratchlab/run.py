@@ -126,6 +126,8 @@ class Run:
     """False: the task only shows something and leaves no record."""
     reusable: ClassVar[bool] = True
     """False: the outcome depends on more than the configuration, so a finished run is done again."""
+    goes_on_from: ClassVar[str] = ""
+    """The key that names the run whose result this one starts from; empty where the task has none."""
 
     name: str
     exercise: str = ""

@@ -33,6 +33,7 @@ CHECKPOINT, WEIGHTS = "checkpoint/model_and_optimizer.pth", "checkpoint/model.sa
 @dataclass(kw_only=True)
 class Pretrain(TrainingRun):
     task: ClassVar[str] = "pretrain"
+    goes_on_from: ClassVar[str] = "continue_run"
 
     model: GPTConfig
     weights: WeightsConfig
