@@ -3,16 +3,15 @@
 import logging
 import os
 import sys
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Any
 
 import hydra
-from hydra.core.utils import JobReturn
-from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from scratchlab import compose, experiments, mistakes, record
+from scratchlab.cli import listing, outcome
 from scratchlab.run import Run, changes
 from scratchlab.runs.registry import TASKS
 from scratchlab.tracking import Tracker
@@ -20,15 +19,22 @@ from scratchlab.tracking import Tracker
 log = logging.getLogger("scratchlab")
 
 
-def run(config: Run, reference: Run | None = None) -> dict[str, Any]:
-    """Do one run, keep its record, and return its result; `reference` is what the experiment is as published."""
+def run(config: Run, reference: Run | None = None, choices: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Do one run, keep its record, and return its result.
+
+    `reference` is what the experiment is as published, `choices` what was typed; see `jobs.Job`.
+    """
     task = TASKS[config.task].run
     if not config.recorded:
         return {"metrics": task(config, None)}
     for key, reason in config.idle().items():
         log.warning("%s has no effect: %s", key, reason)
     result, reused = record.keep(
-        config, task, changes=changes(config, reference or config), tracker=Tracker(config.tracking)
+        config,
+        task,
+        changes=changes(config, reference or config),
+        tracker=Tracker(config.tracking),
+        choices=choices,
     )
     folder = record.folder_of(config)
     if config.reusable:
@@ -43,49 +49,18 @@ def _short(value: Any) -> str:
     return text if len(text) <= 200 else f"{text[:200]} ... (all of it in {record.RESULT})"
 
 
-class SweepTable(Callback):
-    """Ends a sweep with a table of what differed between its runs."""
-
-    def __init__(self) -> None:
-        self.folders: list[Path] = []
-
-    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
-        if isinstance(job_return._return_value, dict) and "folder" in job_return._return_value:
-            folder = Path(job_return._return_value["folder"])
-            if folder not in self.folders:  # two jobs are one run where an override has no effect
-                self.folders.append(folder)
-
-    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        from scratchlab.report import tables
-
-        if len(self.folders) > 1:
-            tables.show_sweep(self.folders)
-
-
-class ExitCode(Callback):
-    """Ends the command with the largest exit code of its runs, after all of them."""
-
-    def __init__(self) -> None:
-        self.worst = 0
-
-    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
-        returned = job_return._return_value
-        if isinstance(returned, dict):
-            self.worst = max(self.worst, returned.get("exit_code", 0))
-
-    def on_run_end(self, config: DictConfig, **kwargs: Any) -> None:
-        if self.worst:
-            sys.exit(self.worst)
-
-    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        if self.worst:
-            sys.exit(self.worst)
-
-
 @hydra.main(version_base="1.3", config_path=str(compose.CONF), config_name="config")
-def app(composed: DictConfig) -> dict[str, Any]:
-    choices = compose.current_choices()
-    return run(compose.typed(composed, choices["task"]), compose.reference(choices))
+def app(composed: DictConfig) -> None:
+    log_to_terminal()  # it may be another process that a launcher has started
+    with outcome.one_job() as job:
+        chosen = compose.current_choices()
+        config = compose.typed(composed, chosen["task"])
+        job.goes_to(record.folder_of(config))
+        job.ends(run(config, compose.reference(chosen), job.choices).get("exit_code", 0))
+
+
+def log_to_terminal() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
 
 
 LISTS = ("select", "seeds", "claim", "chapter", "exercise", "factors")
@@ -119,11 +94,13 @@ def main() -> None:
     """Run the command line; exit code 0 only if every run of it is done."""
     # Hydra prints its own, longer story about errors unless told to let them through
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    log_to_terminal()
     sys.argv[1:] = name_task(quote_lists(sys.argv[1:]))
     try:
         compose.register()
-        app()
+        if not listing.answered(sys.argv[1:]):
+            with outcome.of_the_sweep():
+                app()
     except KeyboardInterrupt as stop:
         print(f"interrupted ({stop or 'Ctrl-C'})", file=sys.stderr)
         sys.exit(143 if str(stop) == "SIGTERM" else 130)
