@@ -11,13 +11,13 @@ from synthetic import write_run
 
 from scratchlab import goldens
 from scratchlab.__main__ import run
-from scratchlab.ablation import CONTROL_SHIFT, Design, plan
 from scratchlab.book import claims
 from scratchlab.cli.arguments import quote_lists
 from scratchlab.exercises import EXERCISES
 from scratchlab.experiments import read_all
+from scratchlab.launch.ablation import CONTROL_SHIFT, Design, arms
 from scratchlab.measured import read_run, read_runs
-from scratchlab.plan import missing
+from scratchlab.missing import missing_runs
 from scratchlab.report.verdicts import coverage
 from scratchlab.runs.registry import TASKS
 from scratchlab.tasks.compare import Compare
@@ -84,14 +84,14 @@ def test_claims_are_selected_by_chapter_exercise_experiment_and_claim(tmp_path: 
 def test_a_plan_lists_the_arms_of_relations_and_puts_prerequisites_first(tmp_path: Path) -> None:
     files = read_all()
     stated = claims.of([files["ch06_3_first_token"]])
-    wanted = missing(stated, {}, files, [])
+    wanted = missing_runs(stated, {}, files, [])
     assert [(item.experiment.name, item.seed) for item in wanted] == [
         ("ch06_3_first_token", 123),
         ("ch06_row01_baseline", 123),
     ]
     assert all("GPT-2 weights" in item.obstacle for item in wanted)
     there = {"ch06_3_first_token": [read_run(write_run(tmp_path, "ch06_3_first_token", 123, 0.75))]}
-    assert [item.experiment.name for item in missing(stated, there, files, [123])] == ["ch06_row01_baseline"]
+    assert [item.experiment.name for item in missing_runs(stated, there, files, [123])] == ["ch06_row01_baseline"]
 
 
 def test_coverage_lists_every_exercise_of_the_appendix() -> None:
@@ -136,16 +136,16 @@ def test_seeds_are_read_in_every_form() -> None:
 
 def test_designs_make_their_arms() -> None:
     def labels(design: Design) -> list[str]:
-        return [arm.label for arm in plan(["a=1", "b=2"], design, control=False, shuffled_labels=False)]
+        return [arm.label for arm in arms(["a=1", "b=2"], design, control=False, shuffled_labels=False)]
 
     assert labels(Design.one_at_a_time) == ["baseline", "a=1", "b=2"]
     assert labels(Design.leave_one_out) == ["all factors", "without a=1", "without b=2"]
     assert labels(Design.factorial) == ["baseline", "a=1", "b=2", "a=1, b=2"]
-    *_, control, shuffled = plan(["a=1"], Design.one_at_a_time, control=True, shuffled_labels=True)
+    *_, control, shuffled = arms(["a=1"], Design.one_at_a_time, control=True, shuffled_labels=True)
     assert control.overrides == () and control.shift == CONTROL_SHIFT
     assert shuffled.overrides == ("data.shuffle_labels=true",)
     with pytest.raises(ValueError, match="no override"):
-        plan(["a"], Design.factorial, control=False, shuffled_labels=False)
+        arms(["a"], Design.factorial, control=False, shuffled_labels=False)
 
 
 def test_shuffled_labels_change_what_goes_with_what_and_nothing_else() -> None:

@@ -58,6 +58,8 @@ class Measured:
     changes: dict[str, Any] = field(default_factory=dict)
     hashes: dict[str, str] = field(default_factory=dict)
     no_effect: dict[str, str] = field(default_factory=dict)
+    choices: dict[str, str] = field(default_factory=dict)
+    """What was typed, by group or key; bookkeeping aside."""
     claims: tuple[dict[str, Any], ...] = ()
     device: str = ""
     seconds: float = 0.0
@@ -156,6 +158,7 @@ def read_run(folder: Path) -> Measured:
 
 _PLAIN = (
     "task", "error", "metrics", "changes", "hashes", "no_effect", "device", "seconds", "started", "versions", "git",
+    "choices",
 )  # fmt: skip
 
 

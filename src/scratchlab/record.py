@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -80,8 +80,12 @@ def folder_of(config: Run) -> Path:
     return Path(config.out) / config.name / fingerprint(config)
 
 
-def keep(config: Run, task: Task, *, changes: dict[str, Any], tracker: Tracker) -> tuple[dict[str, Any], bool]:
+def keep(
+    config: Run, task: Task, *, changes: dict[str, Any], tracker: Tracker, choices: Mapping[str, str] | None = None
+) -> tuple[dict[str, Any], bool]:
     """Run `task` and keep what it leaves; a finished run of the same fingerprint is not repeated.
+
+    `changes`: what is otherwise than published; `choices`: what was typed, by group or key, where that is known.
 
     Returns the result and whether it was reused. On failure and interruption the result is written too, and the
     exception goes on.
@@ -106,7 +110,8 @@ def keep(config: Run, task: Task, *, changes: dict[str, Any], tracker: Tracker) 
         if finished is not None:
             return finished, True
         _put_aside(folder, keep_copy=config.reusable)
-        return _execute(config, task, folder, inputs, changes, tracker), False
+        said = {"changes": changes, "choices": dict(choices or {})}
+        return _execute(config, task, folder, inputs, said, tracker), False
     finally:
         lock.release()
 
@@ -135,7 +140,7 @@ def _put_aside(folder: Path, *, keep_copy: bool) -> None:
 
 
 def _execute(
-    config: Run, task: Task, folder: Path, inputs: dict[str, str], changes: dict[str, Any], tracker: Tracker
+    config: Run, task: Task, folder: Path, inputs: dict[str, str], said: dict[str, Any], tracker: Tracker
 ) -> dict[str, Any]:
     write_atomically(folder / CONFIG, yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True))
     started, clock = datetime.now(UTC), time.perf_counter()
@@ -167,7 +172,7 @@ def _execute(
                 "error": error,
                 "fingerprint": fingerprint(config),
                 "revision": config.revision,
-                "changes": changes,
+                **said,
                 "seed": config.seed,
                 "metrics": plain(metrics),
                 "claims": plain(config.claims),
@@ -268,7 +273,7 @@ def read(out: Path | str, select: str = "*") -> "pd.DataFrame":
         config = yaml.load((folder / CONFIG).read_text(encoding="utf-8"), Loader=LOADER)
         rows.append(
             {"folder": str(folder)}
-            | dotted(result, keep=("claims", "changes", "no_effect"))
+            | dotted(result, keep=("claims", "changes", "choices", "no_effect"))
             | dotted({"config": config}, keep=("config.claims",))
         )
     return pd.DataFrame(rows)

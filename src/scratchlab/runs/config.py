@@ -68,6 +68,8 @@ class Run:
     """False: the task only shows something and leaves no record."""
     reusable: ClassVar[bool] = True
     """False: the outcome depends on more than the configuration, so a finished run is done again."""
+    goes_on_from: ClassVar[str] = ""
+    """The key that names the run whose result this one starts from; empty where the task has none."""
     about_records: ClassVar[bool] = False
     """True: what it leaves is about other records, and no run to be compared with them."""
 

@@ -5,7 +5,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from scratchlab.ablation import Design, Planned, plan
+from scratchlab.launch.ablation import Design, Planned, arms
 from scratchlab.runs.config import Run
 from scratchlab.tasks.reading import seed_list
 
@@ -44,7 +44,7 @@ def ablate(config: Ablate, record: "Record") -> dict[str, Any]:
     from scratchlab.report import compare, formats, tables, terminal
 
     factors = [factor.strip() for factor in config.factors.split(",") if factor.strip()]
-    planned = plan(factors, config.design, control=config.control, shuffled_labels=config.shuffled_labels)
+    planned = arms(factors, config.design, control=config.control, shuffled_labels=config.shuffled_labels)
     found, failed = measure(config, planned)
     if planned[0].label not in {arm.name for arm in found}:
         raise RuntimeError(f"the baseline of {config.of} has no finished run; its log says why")
@@ -80,23 +80,24 @@ def measure(config: Ablate, planned: list[Planned]) -> tuple[list["Arm"], list[s
 
     Everything is composed before the first run, so that a mistake in a factor costs nothing.
     """
-    from scratchlab import compose, plan, record
+    from scratchlab.launch import jobs
     from scratchlab.measured import Arm, read_run
 
     seeds = seed_list(config.seeds)
-    jobs = {
-        (arm, seed): [*_words(config, arm, seed + arm.shift), f"out={config.out}"] for arm in planned for seed in seeds
+    planned_jobs = {
+        (arm, seed): jobs.job([*_words(config, arm, seed + arm.shift), f"out={config.out}"])
+        for arm in planned
+        for seed in seeds
     }
-    folders = {job: record.folder_of(compose.compose(words)) for job, words in jobs.items()}
-    failed = plan.run_all(list(jobs.values()))
+    failed = jobs.run_all(list(planned_jobs.values()))
     found = []
     for arm in planned:
-        runs = [(seed, read_run(folders[arm, seed])) for seed in seeds]
+        runs = [(seed, read_run(planned_jobs[arm, seed].folder)) for seed in seeds]
         done = tuple(_as_arm(run, arm, seed) for seed, run in runs if run.done)
         if done:
             label = f"{arm.label} (seeds from {seeds[0] + arm.shift})" if arm.shift else arm.label
             found.append(Arm(arm.label, label, done[0].acting, done))
-    return found, failed
+    return found, [job.command for job in failed]
 
 
 def _as_arm(run: "Measured", arm: Planned, seed: int) -> "Measured":

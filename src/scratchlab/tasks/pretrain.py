@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 @dataclass(kw_only=True)
 class Pretrain(TrainingRun):
     task: ClassVar[str] = "pretrain"
+    goes_on_from: ClassVar[str] = "continue_run"
 
     model: GPTConfig
     weights: WeightsConfig

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from scratchlab.book.claims import Stated
     from scratchlab.experiments import Experiment
     from scratchlab.measured import Measured
-    from scratchlab.plan import Missing
+    from scratchlab.missing import Missing
     from scratchlab.record import Record
 
 
@@ -35,8 +35,10 @@ class Reproduce(Reading):
 
 
 def reproduce(config: Reproduce, record: "Record") -> dict[str, Any]:
-    from scratchlab import experiments, plan
+    from scratchlab import experiments
+    from scratchlab.launch import jobs
     from scratchlab.measured import by_name, read_runs
+    from scratchlab.missing import missing_runs
     from scratchlab.report import formats, terminal
     from scratchlab.report import verdicts as tables
     from scratchlab.verdicts import Verdict, judge, row
@@ -45,10 +47,10 @@ def reproduce(config: Reproduce, record: "Record") -> dict[str, Any]:
     seeds = config.seed_numbers
     runs = by_name(read_runs(config.out, seeds=seeds))
     stated = chosen_claims(config, files, runs)
-    lacking = plan.missing(stated, runs, files, seeds)
+    lacking = missing_runs(stated, runs, files, seeds)
     if config.run_missing:
         wanted = [item for item in lacking if config.with_weights or not item.obstacle]
-        plan.run_all([item.words(config.out) for item in wanted])
+        jobs.run_all([jobs.job(item.overrides(config.out)) for item in wanted])
         runs = by_name(read_runs(config.out, seeds=seeds))
     found = [(s, judge(s, runs, files)) for s in stated]
     rows = [row(s, judgement) for s, judgement in found]

@@ -1,17 +1,13 @@
-"""What a set of claims needs to be judged: experiments and seeds, there and missing; and how to make the missing."""
+"""What a set of claims needs to be judged and no record stands for: experiments and seeds."""
 
-import logging
-import subprocess
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from scratchlab.book.claims import Stated
 from scratchlab.experiments import Experiment
 from scratchlab.measured import Measured
+from scratchlab.runs.registry import TASKS
 from scratchlab.verdicts.single import PUBLISHED_SEED
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -26,11 +22,12 @@ class Missing:
         """What from outside it needs besides data sets; empty if nothing."""
         return ", ".join(need for need in self.experiment.needs if "weights" in need)
 
-    def words(self, out: str) -> list[str]:
+    def overrides(self, out: str) -> list[str]:
+        """What makes it, as on the command line."""
         return [f"experiment={self.experiment.name}", f"seed={self.seed}", f"out={out}"]
 
 
-def missing(
+def missing_runs(
     stated: Iterable[Stated],
     runs: Mapping[str, Sequence[Measured]],
     experiments: Mapping[str, Experiment],
@@ -47,39 +44,18 @@ def missing(
 
 
 def _prerequisites_first(names: list[str], experiments: Mapping[str, Experiment]) -> list[str]:
-    """An experiment that names another one as a value goes on from it, so that one comes first."""
+    """Before an experiment, the one whose finished run it starts from, named by its claims or not."""
     ordered: list[str] = []
 
     def add(name: str) -> None:
         if name in ordered:
             return
-        for value in experiments[name].differences.values():
-            if isinstance(value, str) and value in experiments and value != name:
-                add(value)
+        key = TASKS[experiments[name].task].schema().goes_on_from
+        before = str(experiments[name].differences.get(key, ""))
+        if before in experiments and before != name:
+            add(before)
         ordered.append(name)
 
     for name in names:
         add(name)
     return ordered
-
-
-def run_all(commands: Sequence[Sequence[str]]) -> list[str]:
-    """Run the program with each list of words, one after the other, in processes of their own.
-
-    What is done already is not repeated, and after one that fails the rest go on; returns the commands that failed.
-    """
-    failed = []
-    for number, words in enumerate(commands, start=1):
-        command = " ".join(["scratchlab", *words])
-        log.info("run %d of %d: %s", number, len(commands), command)
-        process = subprocess.Popen([sys.executable, "-m", "scratchlab", *words])
-        try:
-            code = process.wait()
-        except KeyboardInterrupt:
-            process.terminate()  # the run writes its record before it ends
-            process.wait()
-            raise
-        if code:
-            log.warning("%s ended with exit code %d", command, code)
-            failed.append(command)
-    return failed

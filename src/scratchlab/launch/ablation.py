@@ -31,7 +31,7 @@ class Planned:
         return [override.partition("=")[0] for override in self.overrides]
 
 
-def plan(factors: list[str], design: Design, *, control: bool, shuffled_labels: bool) -> list[Planned]:
+def arms(factors: list[str], design: Design, *, control: bool, shuffled_labels: bool) -> list[Planned]:
     """The arms, the baseline first.
 
     Raises:
@@ -51,13 +51,13 @@ def plan(factors: list[str], design: Design, *, control: bool, shuffled_labels: 
             sets = [tuple(factors), *(tuple(f for f in factors if f != left) for left in factors)]
         case Design.factorial:
             sets = [chosen for size in range(len(factors) + 1) for chosen in combinations(factors, size)]
-    arms = [Planned(_label(chosen, factors, design), tuple(chosen)) for chosen in sets]
-    base = arms[0].overrides
+    found = [Planned(_label(chosen, factors, design), tuple(chosen)) for chosen in sets]
+    base = found[0].overrides
     if control:
-        arms.append(Planned("A/A control", base, CONTROL_SHIFT))
+        found.append(Planned("A/A control", base, CONTROL_SHIFT))
     if shuffled_labels:
-        arms.append(Planned("shuffled labels", (*base, "data.shuffle_labels=true")))
-    return arms
+        found.append(Planned("shuffled labels", (*base, "data.shuffle_labels=true")))
+    return found
 
 
 def _label(chosen: tuple[str, ...], factors: list[str], design: Design) -> str:

@@ -1,0 +1,150 @@
+"""A job is its overrides, its typed configuration and its folder; sweeps and ablations are lists of jobs."""
+
+import logging
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydra import initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper, BasicSweeperConf
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from scratchlab import compose, record
+from scratchlab.launch.options import CONF
+from scratchlab.measured import read_run
+from scratchlab.runs import identity
+from scratchlab.runs.config import Run
+
+log = logging.getLogger(__name__)
+
+BASIC_SWEEPER = BasicSweeperConf._target_
+
+NO_CHOICE = ("task", "experiment", "seed")
+"""Keys that say which run it is; what else is typed is a choice, unless it is bookkeeping."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run that is to be there."""
+
+    overrides: tuple[str, ...]
+    config: Run
+    folder: Path
+    choices: dict[str, str]
+    """What was typed, by group or key; see `choices`."""
+
+    @property
+    def command(self) -> str:
+        return shlex.join(["scratchlab", *self.overrides])
+
+    @property
+    def state(self) -> str:
+        """What its record says: done, failed, interrupted, unfinished, unreadable; `new` where there is none."""
+        if not any((self.folder / name).is_file() for name in (record.CONFIG, record.RESULT)):
+            return "new"
+        return read_run(self.folder).status
+
+
+def job(overrides: Iterable[str]) -> Job:
+    """Compose a job from overrides as they stand on the command line; nothing slow, and nothing is written.
+
+    Raises what `compose` raises, so that a list of jobs is right before its first one runs.
+    """
+    words = tuple(overrides)
+    config = compose.compose(list(words))
+    return Job(words, config, record.folder_of(config), choices(words, type(config)))
+
+
+def expand(overrides: Sequence[str]) -> list[Job]:
+    """The jobs that `scratchlab -m OVERRIDES` means, in the order in which Hydra starts them."""
+    return [job(words) for words in split(overrides)]
+
+
+def split(overrides: Sequence[str]) -> list[tuple[str, ...]]:
+    """The overrides of every job of a sweep; only the sweep itself is composed.
+
+    Raises:
+        ValueError: the sweep has another sweeper than Hydra's basic one.
+    """
+    with _hydra():
+        hydra = GlobalHydra.instance().hydra
+        assert hydra is not None
+        sweep = hydra.compose_config(compose.PRIMARY, list(overrides), run_mode=RunMode.MULTIRUN)
+        searched = [word for word in sweep.hydra.overrides.hydra if word.startswith("hydra.searchpath=")]
+        return [(*searched, *words) for words in split_composed(sweep)]
+
+
+def split_composed(sweep: DictConfig) -> list[tuple[str, ...]]:
+    """The overrides of every job of a composed sweep, `hydra.sweeper.params` of its experiment included."""
+    sweeper = sweep.hydra.sweeper
+    if sweeper._target_ != BASIC_SWEEPER:
+        raise ValueError(f"hydra/sweeper={sweeper._target_}: it makes its jobs one after the other; possible: basic")
+    words = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    parsed = parser.parse_overrides([*words, *sweep.hydra.overrides.task])
+    (batch,) = BasicSweeper.split_arguments(parsed, None)
+    return [tuple(words) for words in batch]
+
+
+@contextmanager
+def _hydra() -> Iterator[None]:
+    """Hydra at hand: the one that runs the command, or one for as long as this takes."""
+    if GlobalHydra.instance().is_initialized():
+        yield
+        return
+    compose.register()
+    with initialize_config_dir(str(CONF), version_base=compose.VERSION, job_name="scratchlab"):
+        yield
+
+
+def choices(overrides: Iterable[str], schema: type) -> dict[str, str]:
+    """What overrides choose, by group or key, as text: `prompt=phi3 seed=1` chooses {"prompt": "phi3"}.
+
+    Which run it is (task, experiment, seed) and where and how it is kept are no choices.
+    """
+    found = {}
+    no_choice = (*NO_CHOICE, *identity.marks(schema).bookkeeping)
+    for override in OverridesParser.create().parse_overrides(list(overrides)):
+        key = override.key_or_group
+        bookkeeping = any(key == out or key.startswith(f"{out}.") for out in no_choice)
+        if override.is_hydra_override() or bookkeeping:
+            continue
+        if override.is_delete():
+            key = f"~{key}"
+        match override.value():
+            case str() as text:  # without its quotes
+                found[key] = text
+            case bool() as switch:
+                found[key] = str(switch).lower()
+            case _:
+                found[key] = override.get_value_element_as_str()
+    return found
+
+
+def run_all(jobs: Sequence[Job]) -> list[Job]:
+    """Run jobs one after the other, in processes of their own.
+
+    What is done already is not repeated, and after one that fails the rest go on; returns those that failed.
+    """
+    failed = []
+    for number, one in enumerate(jobs, start=1):
+        log.info("run %d of %d: %s", number, len(jobs), one.command)
+        # an experiment may say that it is a sweep; a job of it is not
+        process = subprocess.Popen([sys.executable, "-m", "scratchlab", *one.overrides, "hydra.mode=RUN"])
+        try:
+            code = process.wait()
+        except KeyboardInterrupt:
+            process.terminate()  # the run writes its record before it ends
+            process.wait()
+            raise
+        if code:
+            log.warning("%s ended with exit code %d", one.command, code)
+            failed.append(one)
+    return failed
