@@ -13,13 +13,13 @@ from scratchlab import evaluate, sampling, train
 from scratchlab.data import instructions
 from scratchlab.data.instructions import Batch, Entry, Instructions
 from scratchlab.model.compute import Compute
-from scratchlab.model.gpt import GPT, count
+from scratchlab.model.decoder import Decoder
+from scratchlab.model.parameters import count
 from scratchlab.progress import progress
 from scratchlab.prompts import PromptConfig, render
 from scratchlab.record import Record, read_history
 from scratchlab.report import plots
 from scratchlab.resume import Resume
-from scratchlab.text import END_OF_TEXT, encoding
 
 if TYPE_CHECKING:
     from scratchlab.tasks.instruct import Instruct
@@ -44,7 +44,7 @@ class Seen:
 def fit(
     config: "Instruct",
     record: Record,
-    model: GPT,
+    model: Decoder,
     splits: dict[str, Instructions],
     machine: Compute,
     before: Resume,
@@ -115,7 +115,7 @@ def fit(
     }
 
 
-def target_loss(model: GPT, machine: Compute) -> Callable[[Batch], Tensor]:
+def target_loss(model: Decoder, machine: Compute) -> Callable[[Batch], Tensor]:
     """The mean cross-entropy over a batch's targets; nought, with gradients of nought, for a batch that has none."""
 
     def loss_of(batch: Batch) -> Tensor:
@@ -134,9 +134,9 @@ def learnable(batches: Iterable[Batch]) -> Iterator[Batch]:
     return filter(instructions.has_target, batches)
 
 
-def sample(model: GPT, prompt: PromptConfig, entry: Entry) -> str:
+def sample(model: Decoder, prompt: PromptConfig, entry: Entry) -> str:
     """An entry's question and what the model says to it, as the book prints after every epoch."""
     question, _ = render(prompt, entry)
-    ids = encoding().encode(question, disallowed_special=())
-    [new] = sampling.generate(model, [ids], sampling.SamplingConfig(max_new_tokens=50), end_token=END_OF_TEXT)
-    return question + encoding().decode(new)
+    ids = model.tokenizer.encode_plain(question)
+    [new] = sampling.generate(model, [ids], sampling.SamplingConfig(max_new_tokens=50), end_token=model.tokenizer.end)
+    return question + model.tokenizer.decode(new)

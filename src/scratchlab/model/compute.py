@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from scratchlab.model.decoder import Decoder
 from scratchlab.run import ComputeConfig, Device, Precision
 
 
@@ -33,10 +34,15 @@ class Compute:
         return nullcontext()
 
     def prepare(self, model: nn.Module) -> None:
-        """Move the model to the device and compile its blocks where asked."""
+        """Move the model to the device and compile it where asked.
+
+        Of a decoder each block is compiled, because that is what everybody calls: training, scoring, classification and
+        generation. Embedding, norm and head are a table, a mean and one matrix product, with little to gain.
+        """
         model.to(self.device)
         if self.config.compile:
-            model.compile()
+            for part in model.blocks if isinstance(model, Decoder) else [model]:
+                part.compile()
 
 
 def prepare(config: ComputeConfig) -> Compute:

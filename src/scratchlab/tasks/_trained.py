@@ -8,7 +8,7 @@ from scratchlab.tasks.classify import CLASSES, Classify
 from scratchlab.tasks.instruct import Instruct
 
 if TYPE_CHECKING:
-    from scratchlab.model.gpt import GPT
+    from scratchlab.model.decoder import Decoder
 
 SCHEMAS = {schema.task: schema for schema in (Classify, Instruct)}
 
@@ -18,7 +18,7 @@ class Trained:
     folder: Path
     config: Classify | Instruct
     metrics: dict[str, Any]
-    model: "GPT"
+    model: "Decoder"
     """In evaluation mode; LoRA layers as they were trained, apart."""
 
 
@@ -59,9 +59,8 @@ def load(folder: Path) -> Trained:
     """
     import torch
 
-    from scratchlab.model import tune
+    from scratchlab.model import families, tune
     from scratchlab.model.config import Trainable
-    from scratchlab.model.gpt import GPT
     from scratchlab.model.state_files import load_checkpoint
     from scratchlab.record import MODEL, read_result
 
@@ -71,7 +70,7 @@ def load(folder: Path) -> Trained:
         raise ValueError(f"{folder}: {found}; possible: a finished run of {', '.join(SCHEMAS)}")
     config = read_config(folder, SCHEMAS[result["task"]])
     with torch.device("meta"):  # nothing is drawn, and memory is used once
-        model = GPT(config.model)
+        model = families.make(config.model)
         if isinstance(config, Classify):
             tune.add_class_head(model, CLASSES)
         if config.tune.trainable is Trainable.lora:

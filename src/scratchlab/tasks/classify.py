@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from scratchlab.data.config import MessagesConfig, MessageSource
-from scratchlab.model.config import GPTConfig, Position, Trainable, TuneConfig, WeightsConfig
+from scratchlab.model.config import ModelConfig, Position, Trainable, TuneConfig, WeightsConfig, check_vocabulary
 from scratchlab.run import TrainingRun
 from scratchlab.train_config import TrainConfig
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from scratchlab.data.spam import EncodedSplits
     from scratchlab.evaluate import Predictions
     from scratchlab.model.compute import Compute
-    from scratchlab.model.gpt import GPT
+    from scratchlab.model.decoder import Decoder
     from scratchlab.record import Record
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class ClassifyTraining(TrainConfig):
 class Classify(TrainingRun):
     task: ClassVar[str] = "classify"
 
-    model: GPTConfig
+    model: ModelConfig
     weights: WeightsConfig
     # a default, because omegaconf 2.3 cannot expand a missing part that holds a union (data.pad_to)
     data: MessagesConfig = field(default_factory=MessagesConfig)
@@ -47,6 +47,7 @@ class Classify(TrainingRun):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_vocabulary(self.model)
         pad_to, context = self.data.pad_to, self.model.context_length
         if isinstance(pad_to, int) and pad_to > context:
             raise ValueError(
@@ -90,7 +91,7 @@ def classify(config: Classify, record: "Record") -> dict[str, Any]:
 
     machine = compute.prepare(config.compute)
     record.device = machine.name
-    encoded = spam.encode(spam.load(config.data), config.data, config.model.context_length)
+    encoded = spam.encode(spam.load(config.data), config.data, config.model.tokenizer, config.model.context_length)
     record.hashes |= {f"{name}_split": split.fingerprint() for name, split in encoded.splits.items()}
     model, weights_hash = build(config)
     record.hashes["weights"] = weights_hash
@@ -100,7 +101,7 @@ def classify(config: Classify, record: "Record") -> dict[str, Any]:
     return fit(config, record, model, encoded, machine)
 
 
-def build(config: Classify) -> tuple["GPT", str]:
+def build(config: Classify) -> tuple["Decoder", str]:
     """The model of a run, its new head in place and its trainable parameters chosen; and the hash of its weights."""
     import torch
 
@@ -125,7 +126,7 @@ class Seen:
 
 
 def fit(
-    config: Classify, record: "Record", model: "GPT", encoded: "EncodedSplits", machine: "Compute"
+    config: Classify, record: "Record", model: "Decoder", encoded: "EncodedSplits", machine: "Compute"
 ) -> dict[str, Any]:
     import numpy as np
     from torch import Tensor
@@ -134,7 +135,7 @@ def fit(
     from scratchlab import evaluate, train
     from scratchlab.data import spam
     from scratchlab.model.classifier import class_logits
-    from scratchlab.model.gpt import count
+    from scratchlab.model.parameters import count
     from scratchlab.progress import progress
     from scratchlab.resume import Resume
 

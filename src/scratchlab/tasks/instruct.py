@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from scratchlab.data.instructions_config import InstructionsConfig
 from scratchlab.judge_config import JudgeConfig
-from scratchlab.model.config import GPTConfig, Trainable, TuneConfig, WeightsConfig
+from scratchlab.model.config import ModelConfig, Trainable, TuneConfig, WeightsConfig, check_vocabulary
 from scratchlab.prompts import PromptConfig
 from scratchlab.run import TrainingRun, fingerprint
 from scratchlab.sampling_config import SamplingConfig
-from scratchlab.text import VOCAB_SIZE
 from scratchlab.train_config import TrainConfig
 
 if TYPE_CHECKING:
     from scratchlab.data.instructions import Entry, Instructions
     from scratchlab.model.compute import Compute
-    from scratchlab.model.gpt import GPT
+    from scratchlab.model.decoder import Decoder
     from scratchlab.record import Record
 
 log = logging.getLogger(__name__)
@@ -38,7 +37,7 @@ class InstructTraining(TrainConfig):
 class Instruct(TrainingRun):
     task: ClassVar[str] = "instruct"
 
-    model: GPTConfig
+    model: ModelConfig
     weights: WeightsConfig
     data: InstructionsConfig
     prompt: PromptConfig
@@ -53,16 +52,12 @@ class Instruct(TrainingRun):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_vocabulary(self.model)
         context, length = self.model.context_length, self.train.max_length
         if not 2 <= length <= context:
             raise ValueError(
                 f"train.max_length={length}: possible: 2 to model.context_length={context}; "
                 f"nearest: train.max_length={min(max(length, 2), context)}"
-            )
-        if self.model.vocab_size < VOCAB_SIZE:
-            raise ValueError(
-                f"model.vocab_size={self.model.vocab_size}: the encoding has ids up to {VOCAB_SIZE - 1}; "
-                f"nearest: model.vocab_size={VOCAB_SIZE}"
             )
         self.weights.check(self.model)
 
@@ -80,7 +75,9 @@ def instruct(config: Instruct, record: "Record") -> dict[str, Any]:
     machine = compute.prepare(config.compute)
     record.device = machine.name
     entries = instructions.load(config.data)
-    splits = {name: instructions.Instructions(part, config.prompt) for name, part in entries.items()}
+    splits = {
+        name: instructions.Instructions(part, config.prompt, config.model.tokenizer) for name, part in entries.items()
+    }
     record.hashes |= {f"{name}_split": data.fingerprint() for name, data in splits.items()}
     model, record.hashes["weights"] = build(config)
     machine.prepare(model)
@@ -103,18 +100,17 @@ def instruct(config: Instruct, record: "Record") -> dict[str, Any]:
     return counted | trained | answered
 
 
-def build(config: Instruct) -> tuple["GPT", str]:
+def build(config: Instruct) -> tuple["Decoder", str]:
     """The model of a run, its trainable parameters chosen; and the hash of its starting weights.
 
     Random weights are drawn even where others take their place: LoRA's matrices come after them in the script's order.
     """
     import torch
 
-    from scratchlab.model import tune, weights
-    from scratchlab.model.gpt import GPT
+    from scratchlab.model import families, tune, weights
 
     torch.manual_seed(config.seed)
-    model = GPT(config.model)
+    model = families.make(config.model)
     weights_hash = weights.load(model, config.weights)
     tune.choose_trainable(model, config.tune, new_head=config.tune.trainable is Trainable.last_layer)
     return model, weights_hash
@@ -162,12 +158,15 @@ def compare_tokens(config: Instruct, entries: "list[Entry]", data: "Instructions
     alpaca = templates()["alpaca"]
     if config.prompt == alpaca:
         return {"token_saving": 0.0}
-    ours, theirs = (sum(len(item.ids) for item in part) for part in (data, instructions.Instructions(entries, alpaca)))
+    ours, theirs = (
+        sum(len(item.ids) for item in part)
+        for part in (data, instructions.Instructions(entries, alpaca, config.model.tokenizer))
+    )
     return {"token_saving": 1 - ours / theirs}
 
 
 def respond(
-    config: Instruct, record: "Record", model: "GPT", entries: "list[Entry]", machine: "Compute"
+    config: Instruct, record: "Record", model: "Decoder", entries: "list[Entry]", machine: "Compute"
 ) -> dict[str, Any]:
     """Answer the test split, write the answers in the book's layout, and score them."""
     from scratchlab import responses
@@ -186,7 +185,7 @@ def respond(
         autocast=machine.autocast(),
     )
     seconds = time.perf_counter() - started
-    answered = responses.with_responses(config.prompt, entries, answers)
+    answered = responses.with_responses(model.tokenizer, config.prompt, entries, answers)
     record.write_text(RESPONSES, json.dumps(answered, indent=4, ensure_ascii=False) + "\n")
     metrics: dict[str, Any] = {"answers": len(answers), "first_answer_ids": answers[0], "answer_seconds": seconds}
     metrics |= overlap([entry["model_response"] for entry in answered], [entry["output"] for entry in answered])

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from scratchlab.data.config import CorpusConfig
-from scratchlab.model.config import GPTConfig, WeightsConfig, WeightSource
+from scratchlab.model.config import ModelConfig, WeightsConfig, WeightSource, check_vocabulary
 from scratchlab.run import TrainingRun
 from scratchlab.sampling_config import SamplingConfig
-from scratchlab.text import check_vocab_size
 from scratchlab.train_config import Decay, PretrainTraining
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
     from scratchlab.data.corpus import Batch
     from scratchlab.model.compute import Compute
-    from scratchlab.model.gpt import GPT
+    from scratchlab.model.decoder import Decoder
     from scratchlab.record import Record
     from scratchlab.resume import Resume
 
@@ -34,7 +33,7 @@ CHECKPOINT, WEIGHTS = "checkpoint/model_and_optimizer.pth", "checkpoint/model.sa
 class Pretrain(TrainingRun):
     task: ClassVar[str] = "pretrain"
 
-    model: GPTConfig
+    model: ModelConfig
     weights: WeightsConfig
     data: CorpusConfig
     train: PretrainTraining
@@ -50,7 +49,7 @@ class Pretrain(TrainingRun):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_vocab_size(self.model.vocab_size)
+        check_vocabulary(self.model)
         length = self.train.max_length
         if length is not None and length > self.model.context_length:
             raise ValueError(
@@ -142,6 +141,7 @@ def pretrain(config: Pretrain, record: "Record") -> dict[str, Any]:
     loaders = corpus.loaders(
         corpus.read(config.data),
         config.data,
+        config.model.tokenizer,
         length=config.window,
         stride=config.train.stride or config.window,
         batch_size=config.train.batch_size,
@@ -178,14 +178,14 @@ class Seen:
 def fit(
     config: Pretrain,
     record: "Record",
-    model: "GPT",
+    model: "Decoder",
     optimizer: "torch.optim.Optimizer",
     loaders: "dict[str, DataLoader[Batch]]",
     machine: "Compute",
     before: "Resume",
 ) -> dict[str, Any]:
     from scratchlab import evaluate, train
-    from scratchlab.model.gpt import count
+    from scratchlab.model.parameters import count
     from scratchlab.progress import progress
 
     loss_of = evaluate.next_token_loss(model, machine)
@@ -236,7 +236,7 @@ def fit(
 
 
 def updater(
-    config: PretrainTraining, model: "GPT", optimizer: "torch.optim.Optimizer", total: int
+    config: PretrainTraining, model: "Decoder", optimizer: "torch.optim.Optimizer", total: int
 ) -> Callable[[int], None]:
     """What happens between gradients and update: the rate of this batch, and clipping. Source: appendix D."""
     from torch.nn.utils import clip_grad_norm_
@@ -265,16 +265,16 @@ def updater(
     return before_update
 
 
-def sample(config: Pretrain, model: "GPT") -> str:
+def sample(config: Pretrain, model: "Decoder") -> str:
     """The start context and what the model writes after it, on one line."""
     import torch
 
-    from scratchlab import sampling, text
+    from scratchlab import sampling
 
-    ids = text.encode(config.start_context)
+    ids = model.tokenizer.encode(config.start_context)
     with torch.random.fork_rng():  # how samples are drawn must not change the training
         (new,) = sampling.generate(model, [ids], config.sampling)
-    return text.encoding().decode(ids + new).replace("\n", " ")
+    return model.tokenizer.decode(ids + new).replace("\n", " ")
 
 
 def write_curve(record: "Record") -> None:
