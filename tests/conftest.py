@@ -23,6 +23,12 @@ def real(asset: assets.Asset) -> Path:
         pytest.skip(f"{asset.name} is neither in the cache nor in a folder named by SCRATCHLAB_MIRROR")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("same numbers", "tests/test_same_numbers.py")
+    group.addoption("--record-numbers", default="", metavar="REASON", help="record the runs that have no values yet")
+    group.addoption("--replace-numbers", action="store_true", help="with --record-numbers: those that have, too")
+
+
 @pytest.fixture
 def spam_file() -> Path:
     return real(assets.SMS_SPAM)

@@ -11,7 +11,7 @@ from conftest import GENERATED, TINY, command
 
 from scratchlab import compose, record
 from scratchlab.__main__ import run
-from scratchlab.tasks.classify import Classify, build
+from scratchlab.tasks.classify import Classify
 
 pytestmark = pytest.mark.vocabulary
 
@@ -42,7 +42,7 @@ def test_training_is_the_author_s_training_step_by_step(tmp_path: Path) -> None:
     result, folder = classified(tmp_path, *overrides)
     config = compose.compose(overrides)
     assert isinstance(config, Classify)
-    ours, _ = build(config)
+    ours, _ = config.build()
 
     from scratchlab.data import spam
 

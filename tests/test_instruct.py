@@ -1,7 +1,6 @@
 """Chapter 7 as a task: against the author's package, in free combination, and after being killed."""
 
 import json
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,13 @@ from conftest import real
 from test_prompts import template
 from torch import nn
 
-from scratchlab import compose, instruction_training, record, responses, resume
+from scratchlab import compose, record, responses, resume
 from scratchlab.data import assets, instructions
 from scratchlab.prompts import render
-from scratchlab.tasks.instruct import Instruct, build, instruct
+from scratchlab.tasks.instruct import Instruct, instruct
 from scratchlab.text.tokenizer import gpt2
 from scratchlab.tracking import Tracker
+from scratchlab.training import fit as fit_module
 
 pytestmark = pytest.mark.vocabulary
 
@@ -208,7 +208,7 @@ def test_the_first_batch_of_the_real_entries_has_the_script_s_loss(
     assert isinstance(config, Instruct)
     entries = instructions.load(config.data)
     data = {"train": instructions.Instructions(entries["train"], config.prompt, gpt2())}
-    model, _ = build(config)
+    model, _ = config.build()
     loaders = instructions.loaders(data, batch_size=8, mask=config.mask_instruction, max_length=1024)
     torch.manual_seed(config.seed)
     ids, targets = next(iter(loaders["train"]))
@@ -349,14 +349,14 @@ def test_a_state_of_other_data_is_not_taken_up(monkeypatch: pytest.MonkeyPatch, 
 def test_runs_that_differ_only_after_training_train_once(same: str, monkeypatch: pytest.MonkeyPatch) -> None:
     first, folder = run("experiment=ch07_main", *QUICK)
     trained = []
-    fit = instruction_training.fit
-    monkeypatch.setattr(instruction_training, "fit", lambda *a, **k: trained.append(1) or fit(*a, **k))
+    fit = fit_module.fit
+    monkeypatch.setattr(fit_module, "fit", lambda *a, **k: trained.append(1) or fit(*a, **k))
     generated = []
     generate = responses.sampling.generate
     monkeypatch.setattr(responses.sampling, "generate", lambda *a, **k: generated.append(1) or generate(*a, **k))
     judged = {"judge_score": 50.0, "judge_scored": 4}
     monkeypatch.setattr("scratchlab.judge.check", lambda config: None)
-    monkeypatch.setattr(sys.modules["scratchlab.tasks.judge"], "judged", lambda *_: judged)
+    monkeypatch.setattr("scratchlab.judge.judged", lambda *_: judged)
     more = ["judge=ollama"] if same == "sampling" else ["judge=ollama", "sampling.temperature=1.0"]
     second, other = run("experiment=ch07_main", *QUICK, *more)
     assert folder != other and not trained and len(generated) == (same != "sampling")

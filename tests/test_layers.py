@@ -13,7 +13,7 @@ LAYERS = [
     {"text", "train_config", "sampling_config", "judge_config", "prompts", "overlap", "data", "model"}
     | {"tracking", "record", "stats", "measured", "confounds"},
     {"train", "sampling", "evaluate", "judge", "judge_servers", "responses", "resume", "report", "verdicts"}
-    | {"instruction_training", "evidence", "lint", "plan", "bundle", "goldens"},
+    | {"training", "evidence", "lint", "plan", "bundle", "goldens"},
     {"tasks"},
     {"compose", "mistakes"},
     {"__main__"},

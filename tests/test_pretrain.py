@@ -14,8 +14,8 @@ import torch
 from scratchlab import compose
 from scratchlab.__main__ import run
 from scratchlab.run import fingerprint
-from scratchlab.tasks.pretrain import CHECKPOINT, WEIGHTS
 from scratchlab.text.tokenizer import gpt2
+from scratchlab.training.continued import CHECKPOINT, WEIGHTS
 
 pytestmark = pytest.mark.vocabulary
 

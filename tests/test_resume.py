@@ -11,6 +11,7 @@ import torch
 from scratchlab import compose, record, resume, train
 from scratchlab.runs.registry import TASKS
 from scratchlab.tracking import Tracker
+from scratchlab.training import fit
 
 pytestmark = pytest.mark.vocabulary
 
@@ -74,7 +75,7 @@ def test_a_stopped_training_goes_on_to_the_same_numbers(
                 trained.append(step.number)
                 yield step
 
-    monkeypatch.setattr(train, "Steps", Dies)
+    monkeypatch.setattr(fit, "Steps", Dies)
     with pytest.raises(Killed):
         run(*line, "checkpoint_minutes=1e-9")
     limit = total + total

@@ -18,8 +18,9 @@ from scratchlab.model.config import GPTConfig, TuneConfig
 from scratchlab.model.gpt import GPT
 from scratchlab.model.huggingface import save_huggingface
 from scratchlab.prompts import render
-from scratchlab.tasks import _trained
+from scratchlab.tasks.classify import Classify
 from scratchlab.text.tokenizer import gpt2
+from scratchlab.training import trained as trained_runs
 
 QUICK = ["model=gpt2_tiny", "model.emb_dim=16", "model.n_layers=2", "weights=random", "tracking=none", "train.epochs=1"]
 SMALL = [*QUICK, "data.size=20", "train.batch_size=8", "train.eval_batches=1", "sampling.max_new_tokens=4"]
@@ -55,7 +56,7 @@ def classified(here: Path) -> str:
 
 
 def test_a_run_is_rebuilt_as_it_was_trained(instructed: str) -> None:
-    trained = _trained.load(Path(instructed))
+    trained = trained_runs.load(Path(instructed))
     question, _ = render(template("phi3"), json.loads(Path(instructed, "responses.json").read_text())[0])
     [again] = sampling.generate(
         trained.model, [gpt2().encode(question)], sampling.SamplingConfig(max_new_tokens=4), end_token=50256
@@ -70,7 +71,7 @@ def test_an_export_is_read_by_transformers_and_by_the_book_s_code_and_writes_the
     ch04 = pytest.importorskip("llms_from_scratch.ch04", reason="needs llms-from-scratch, the author's package")
     folder = Path(run("task=export", f"run={instructed}", f"out={here}")["folder"])
     prompt = gpt2().encode("<|user|>\nName a colour.")
-    ours = _trained.load(Path(instructed))
+    ours = trained_runs.load(Path(instructed))
     assert any(layer.lora.B.abs().max() > 0 for layer in ours.model.modules() if isinstance(layer, tune.LinearWithLoRA))
     config = sampling.SamplingConfig(max_new_tokens=12)
     [expected] = sampling.generate(ours.model, [prompt], config)
@@ -133,9 +134,9 @@ def test_a_classification_run_gives_a_line_the_class_it_gave_in_its_own_record(
     from scratchlab.data import spam
     from scratchlab.tasks.chat import classified as reply
 
-    trained = _trained.load(Path(classified))
+    trained = trained_runs.load(Path(classified))
     config = trained.config
-    assert isinstance(config, _trained.Classify)
+    assert isinstance(config, Classify)
     test = spam.load(config.data)["test"]
     rows = [row for row in csv.DictReader(Path(classified, "predictions.csv").open()) if row["split"] == "test"]
     from scratchlab.model import compute
@@ -172,14 +173,19 @@ def test_a_run_is_found_by_its_name_where_it_is_the_only_one(tmp_path: Path) -> 
         if model:
             (tmp_path / "mine" / fingerprint / record.MODEL).touch()
     out, only = str(tmp_path), tmp_path / "mine" / "a1"
-    assert _trained.find("mine", out) == _trained.find("mine/a1", out) == _trained.find(str(only), "elsewhere") == only
+    assert (
+        trained_runs.find("mine", out)
+        == trained_runs.find("mine/a1", out)
+        == trained_runs.find(str(only), "elsewhere")
+        == only
+    )
     with pytest.raises(FileNotFoundError, match="run=mine/b2: keeps no trained model"):
-        _trained.find("mine/b2", out)
+        trained_runs.find("mine/b2", out)
     (tmp_path / "mine" / "b2" / record.MODEL).touch()
     with pytest.raises(FileNotFoundError, match="run=mine: 2 runs of that name .* possible: mine/a1, mine/b2"):
-        _trained.find("mine", out)
+        trained_runs.find("mine", out)
     with pytest.raises(FileNotFoundError, match="run=other: no run's folder; .* below out="):
-        _trained.find("other", out)
+        trained_runs.find("other", out)
 
 
 @pytest.mark.vocabulary

@@ -1,5 +1,7 @@
 """Loss and accuracy over a loader, in the book's order of random draws."""
 
+import csv
+import io
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +13,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
+from scratchlab.data import instructions, spam
+from scratchlab.model.classifier import class_logits
 from scratchlab.model.compute import Compute
+from scratchlab.model.config import Position
+from scratchlab.model.decoder import Decoder
+from scratchlab.record import Record
 
 
 @contextmanager
@@ -43,6 +50,43 @@ def next_token_loss(model: nn.Module, machine: Compute) -> Callable[[tuple[Tenso
         with machine.autocast():
             logits = model(ids)
         return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
+
+    return loss_of
+
+
+def target_loss(model: nn.Module, machine: Compute) -> Callable[[instructions.Batch], Tensor]:
+    """The mean cross-entropy over a batch's targets; zero, with gradients of zero, for a batch that has none."""
+
+    def loss_of(batch: instructions.Batch) -> Tensor:
+        ids, targets = (part.to(machine.device) for part in batch)
+        wanted = targets != instructions.IGNORE
+        with machine.autocast():
+            logits = model(ids, wanted).float()  # of the vocabulary's many columns, only the rows that count
+        if not len(logits):
+            return logits.sum() * 0  # the mean over no target is NaN, and would make every weight NaN
+        return F.cross_entropy(logits, targets[wanted])
+
+    return loss_of
+
+
+def class_logits_of(model: Decoder, machine: Compute, position: Position) -> Callable[[Tensor], Tensor]:
+    """Ids (B, T) to class logits (B, classes), read at `position`."""
+
+    def logits_of(ids: Tensor) -> Tensor:
+        with machine.autocast():
+            return class_logits(model, ids.to(machine.device), position)
+
+    return logits_of
+
+
+def class_loss(
+    logits_of: Callable[[Tensor], Tensor], machine: Compute, ignore_index: int
+) -> Callable[[spam.Batch], Tensor]:
+    """The mean cross-entropy of a batch's labels, those equal to `ignore_index` left out."""
+
+    def loss_of(batch: spam.Batch) -> Tensor:
+        ids, labels, _ = batch
+        return F.cross_entropy(logits_of(ids).float(), labels.to(machine.device), ignore_index=ignore_index)
 
     return loss_of
 
@@ -86,3 +130,15 @@ def predict(
     all_labels, all_logits = torch.cat(labels), torch.cat(logits)
     loss = F.cross_entropy(all_logits, all_labels).item()
     return Predictions(torch.cat(indices), all_labels, all_logits.softmax(dim=-1), loss)
+
+
+def write_predictions(record: Record, predictions: dict[str, Predictions]) -> None:
+    """Write predictions.csv: one line an example, `probability` that of spam, sorted by index within each split."""
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(["split", "index", "label", "prediction", "probability"])
+    for name, found in predictions.items():
+        columns = (found.indices, found.labels, found.predicted, found.probabilities[:, 1])
+        for index, label, prediction, probability in sorted(zip(*(c.tolist() for c in columns), strict=True)):
+            writer.writerow([name, index, label, prediction, f"{probability:.9g}"])
+    record.write_text("predictions.csv", table.getvalue())

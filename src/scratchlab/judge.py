@@ -16,6 +16,7 @@ from scratchlab.judge_config import JudgeBackend, JudgeConfig
 from scratchlab.judge_servers import Server, TemporaryFailure, connect
 from scratchlab.progress import progress
 from scratchlab.prompts import render
+from scratchlab.record import Record
 
 log = logging.getLogger(__name__)
 
@@ -118,6 +119,16 @@ def score(config: JudgeConfig, entries: Sequence[Mapping[str, str]], *, key: str
             *(len(unread), len(answers), unread[0]),
         )
     return Judgement(card, answers, scores)
+
+
+def judged(
+    config: JudgeConfig, record: Record, entries: Sequence[Mapping[str, str]], key: str = "model_response"
+) -> dict[str, Any]:
+    """Score, and write scores.json with the judge's card and every answer; gives the metrics."""
+    found = score(config, entries, key=key)
+    content = {"judge": found.card, "items": found.items()}
+    record.write_text("scores.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    return found.metrics
 
 
 def question(config: JudgeConfig, entry: Mapping[str, str], response: str) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -12,15 +13,40 @@ import torch
 from scratchlab import sampling
 from scratchlab.data.instructions import Entry
 from scratchlab.model.decoder import Decoder
+from scratchlab.overlap import overlap
 from scratchlab.progress import progress
 from scratchlab.prompts import PromptConfig, extract, render
+from scratchlab.record import Record
 from scratchlab.sampling import SamplingConfig
 from scratchlab.text.tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)
 
+ANSWERS, RESPONSES = "responses.jsonl", "responses.json"
+"""Tokens as they come, a line an entry; and the book's layout, when all are there."""
 TOGETHER = 16
 """Entries answered together: bounds the memory of the key/value caches, and what a kill can cost."""
+
+
+def respond(
+    model: Decoder,
+    prompt: PromptConfig,
+    entries: Sequence[Entry],
+    config: SamplingConfig,
+    record: Record,
+    *,
+    seed: int,
+    autocast: AbstractContextManager[Any],
+) -> tuple[list[Entry], dict[str, Any]]:
+    """Answer entries, and write the answers in the book's layout; gives them, and what can be said without a judge."""
+    started = time.perf_counter()
+    answers = answer(model, prompt, entries, config, record.folder / ANSWERS, seed=seed, autocast=autocast)
+    seconds = time.perf_counter() - started
+    answered = with_responses(model.tokenizer, prompt, entries, answers)
+    record.write_text(RESPONSES, json.dumps(answered, indent=4, ensure_ascii=False) + "\n")
+    metrics: dict[str, Any] = {"answers": len(answers), "first_answer_ids": answers[0], "answer_seconds": seconds}
+    alike = overlap([entry["model_response"] for entry in answered], [entry["output"] for entry in answered])
+    return answered, metrics | alike
 
 
 def answer(

@@ -52,9 +52,13 @@ class Resume:
     def __post_init__(self) -> None:
         self._last = time.monotonic()
 
-    def save(self, model: nn.Module, metrics: dict[str, Any]) -> None:
-        """Keep a trained model, so that what comes after training need not wait for it again."""
+    def save_model(self, model: nn.Module) -> None:
+        """Keep a trained model, for task=chat and task=export."""
         save_state(model, self.record.folder / MODEL)
+
+    def save(self, model: nn.Module, metrics: dict[str, Any]) -> None:
+        """Keep a trained model and what its training measured, so that what comes after need not wait for it again."""
+        self.save_model(model)
         content = {"metrics": metrics, "training": self.training, "later": self.later, "made_with": self._made_with()}
         write_atomically(self.record.folder / TRAINED, json.dumps(content))
 

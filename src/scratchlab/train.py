@@ -1,6 +1,6 @@
 """The training loop: an iterator that the caller interrupts whenever it likes, so it needs no callbacks."""
 
-import math
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -23,14 +25,22 @@ class Step:
     ends_epoch: bool
 
 
-def adamw(model: nn.Module, *, lr: float, weight_decay: float) -> torch.optim.AdamW:
+def adamw(
+    model: nn.Module, *, lr: float, weight_decay: float, state: dict[str, Any] | None = None
+) -> torch.optim.AdamW:
     """AdamW over all parameters; frozen ones never get a gradient and so never move.
+
+    `state`: go on from another optimizer's, whose rate and weight decay then replace the given ones.
 
     Fused where torch has it: the same update in one pass over memory, which on a CPU is a tenth of a step saved.
     """
     parameters = list(model.parameters())
     fused = parameters[0].device.type in ("cpu", "cuda")
-    return torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay, fused=fused)
+    optimizer = torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay, fused=fused)
+    if state is not None:
+        optimizer.load_state_dict(state)
+        log.info("the optimizer goes on with lr %g", optimizer.param_groups[0]["lr"])
+    return optimizer
 
 
 class Steps:
@@ -157,18 +167,3 @@ def set_draws(states: Draws) -> None:
             "mps": torch.mps.set_rng_state,
         }
         setters[kind](state)
-
-
-def warmup_and_cosine(
-    step: int, *, total: int, peak: float, initial: float, minimum: float, warmup: int, cosine: bool
-) -> float:
-    """The rate at batch `step` of `total`: linear from `initial` to `peak` over `warmup` batches, then down or level.
-
-    With `cosine` it falls along half a cosine and would reach `minimum` at batch `total`. Source: appendix D.
-    """
-    if step < warmup:
-        return initial + step * (peak - initial) / warmup
-    if not cosine:
-        return peak
-    progress = (step - warmup) / (total - warmup)
-    return minimum + (peak - minimum) * 0.5 * (1 + math.cos(math.pi * progress))

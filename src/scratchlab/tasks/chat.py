@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from scratchlab.run import Run
 from scratchlab.sampling_config import SamplingConfig
-from scratchlab.tasks import _trained
-from scratchlab.tasks.classify import Classify
-from scratchlab.tasks.instruct import Instruct
+from scratchlab.training import trained as trained_runs
 
 if TYPE_CHECKING:
     from scratchlab.model.compute import Compute
@@ -31,7 +29,7 @@ class Chat(Run):
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
 
     def __post_init__(self) -> None:
-        _trained.find(self.run, self.out)
+        trained_runs.find(self.run, self.out)
         if self.input and not self.text:
             raise ValueError(
                 f"input={self.input}: goes with text=INSTRUCTION; without it, lines are asked for one by one"
@@ -43,13 +41,13 @@ def chat(config: Chat, record: "Record") -> dict[str, Any]:
 
     from scratchlab.model import compute
 
-    trained = _trained.load(_trained.find(config.run, config.out))
+    trained = trained_runs.load(trained_runs.find(config.run, config.out))
     machine = compute.prepare(config.compute)
     machine.prepare(trained.model)
     torch.manual_seed(config.seed)
     found = trained.config
     reply: Callable[[str], Iterable[str]]
-    if isinstance(found, Classify):
+    if found.classes:
         length = trained.metrics["padded_length"]
 
         def reply(line: str) -> Iterable[str]:
@@ -81,7 +79,7 @@ def lines() -> Iterator[str]:
             yield line.strip()
 
 
-def answered(model: "Decoder", run: Instruct, config: Chat, line: str, machine: "Compute") -> Iterator[str]:
+def answered(model: "Decoder", run: Any, config: Chat, line: str, machine: "Compute") -> Iterator[str]:
     """The response to an instruction, in the template of the run, as it is written."""
     from scratchlab import sampling
     from scratchlab.prompts import extract_while_written, render
@@ -93,11 +91,10 @@ def answered(model: "Decoder", run: Instruct, config: Chat, line: str, machine: 
         yield from extract_while_written(run.prompt, sampling.to_text(model.tokenizer, tokens))
 
 
-def classified(model: "Decoder", run: Classify, length: int | None, line: str, machine: "Compute") -> str:
+def classified(model: "Decoder", run: Any, length: int | None, line: str, machine: "Compute") -> str:
     """The class of a message and its probability; the message is brought to the length that training had."""
     import torch
 
-    from scratchlab.data.collection import LABELS
     from scratchlab.model.classifier import class_logits
 
     ids = model.tokenizer.encode_plain(line)[: length or run.model.context_length]
@@ -106,5 +103,4 @@ def classified(model: "Decoder", run: Classify, length: int | None, line: str, m
         logits = class_logits(model, torch.tensor([ids], device=machine.device), run.position)[0]
     probabilities = logits.float().softmax(dim=-1)
     best = int(probabilities.argmax())
-    name = next(name for name, label in LABELS.items() if label == best)
-    return f"{name} {probabilities[best].item():.4f}"
+    return f"{run.classes[best]} {probabilities[best].item():.4f}"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from scratchlab.run import Run
-from scratchlab.tasks import _trained
+from scratchlab.training import trained as trained_runs
 
 if TYPE_CHECKING:
     from scratchlab.record import Record
@@ -21,13 +21,13 @@ class Export(Run):
     """A finished run: its folder, or its name below `out`."""
 
     def __post_init__(self) -> None:
-        _trained.find(self.run, self.out)
+        trained_runs.find(self.run, self.out)
 
     def inputs(self) -> dict[str, str]:
         from scratchlab.data.assets import sha256
         from scratchlab.record import MODEL
 
-        return {"weights": sha256(_trained.find(self.run, self.out) / MODEL)}
+        return {"weights": sha256(trained_runs.find(self.run, self.out) / MODEL)}
 
 
 def export(config: Export, record: "Record") -> dict[str, Any]:
@@ -37,12 +37,12 @@ def export(config: Export, record: "Record") -> dict[str, Any]:
     from scratchlab.model.parameters import count
     from scratchlab.model.state_files import save_state
 
-    trained = _trained.load(_trained.find(config.run, config.out))
+    trained = trained_runs.load(trained_runs.find(config.run, config.out))
     tune.merge_lora(trained.model)
     files = [record.folder / "model.pth", record.folder / "model.safetensors"]
     for path in files:
         save_state(trained.model, path)
-    if trained.config.task == "instruct":
+    if not trained.config.classes:
         folder = record.folder / "huggingface"
         save_huggingface(trained.model, folder)
         # beside the model, the tokenizer that it reads with

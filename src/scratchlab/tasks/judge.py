@@ -1,7 +1,5 @@
 """Score responses that are there already, as chapter 7's ollama_evaluate.py does."""
 
-import json
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -40,11 +38,11 @@ class Judge(Run):
 
 def judge(config: Judge, record: "Record") -> dict[str, Any]:
     """Score with the overlap metrics, and with the judge if there is one."""
+    from scratchlab import judge as judging
     from scratchlab.data import instructions
-    from scratchlab.judge import check
     from scratchlab.overlap import overlap
 
-    check(config.judge)
+    judging.check(config.judge)
     entries = instructions.read(config.path)
     for index, entry in enumerate(entries):
         if not isinstance(entry.get(config.key), str):
@@ -55,18 +53,5 @@ def judge(config: Judge, record: "Record") -> dict[str, Any]:
     metrics: dict[str, Any] = {"answers": len(entries)}
     metrics |= overlap([entry[config.key] for entry in entries], [entry["output"] for entry in entries])
     if config.judge.backend is not JudgeBackend.none:
-        metrics |= judged(config.judge, record, entries, config.key)
+        metrics |= judging.judged(config.judge, record, entries, config.key)
     return metrics
-
-
-def judged(
-    config: JudgeConfig, record: "Record", entries: Sequence[Mapping[str, str]], key: str = "model_response"
-) -> dict[str, Any]:
-    """Ask the judge; writes scores.json with its card and every answer."""
-    from scratchlab import judge
-
-    found = judge.score(config, entries, key=key)
-    record.write_text(
-        "scores.json", json.dumps({"judge": found.card, "items": found.items()}, indent=1, ensure_ascii=False) + "\n"
-    )
-    return found.metrics

@@ -43,7 +43,7 @@ class Preview(Run):
 def preview(config: Preview, record: "Record") -> dict[str, Any]:
     from rich.console import Console
 
-    from scratchlab.data import instructions
+    from scratchlab.data import instructions, token_counts
 
     train = instructions.load(config.data)["train"]
     if config.first >= len(train):
@@ -56,24 +56,14 @@ def preview(config: Preview, record: "Record") -> dict[str, Any]:
         show_entry(console, index, data[index], config)
     show_lengths(console, data)
     counts = instructions.count(data, mask=config.mask_instruction, max_length=config.max_length)
-    share = counts.masked / counts.targets
+    metrics = token_counts.metrics_of(counts)
     console.print(
         f"{len(data):,} training entries: {counts.tokens_mean:.1f} tokens on average, at most {counts.tokens_max}; "
-        f"{counts.masked:,} of {counts.targets:,} targets masked ({share:.0%}); {counts.cut} answers cut short by "
-        f"max_length={config.max_length}, {counts.lost} lost"
+        f"{counts.masked:,} of {counts.targets:,} targets masked ({metrics['masked_share']:.0%}); {counts.cut} answers "
+        f"cut short by max_length={config.max_length}, {counts.lost} lost"
     )
     means = show_templates(console, train, config)
-    return {
-        "entry_tokens_mean": counts.tokens_mean,
-        "entry_tokens_max": counts.tokens_max,
-        "targets": counts.targets,
-        "masked_targets": counts.masked,
-        "masked_share": share,
-        "answers_cut": counts.cut,
-        "answers_lost": counts.lost,
-        "token_saving": 1 - counts.tokens_mean / means["alpaca"],
-        "templates": means,
-    }
+    return metrics | {"token_saving": 1 - counts.tokens_mean / means["alpaca"], "templates": means}
 
 
 def show_entry(console: "Console", index: int, item: "Item", config: Preview) -> None:

@@ -4,19 +4,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scratchlab.tasks.classify import CLASSES, Classify
-from scratchlab.tasks.instruct import Instruct
+from scratchlab.runs.registry import TASKS
+from scratchlab.training.fine_tuning import FineTuning
 
 if TYPE_CHECKING:
     from scratchlab.model.decoder import Decoder
-
-SCHEMAS = {schema.task: schema for schema in (Classify, Instruct)}
 
 
 @dataclass(frozen=True)
 class Trained:
     folder: Path
-    config: Classify | Instruct
+    config: Any
+    """Of the type of the run's task, a `FineTuning`."""
     metrics: dict[str, Any]
     model: "Decoder"
     """In evaluation mode; LoRA layers as they were trained, apart."""
@@ -55,31 +54,24 @@ def load(folder: Path) -> Trained:
     """Rebuild the model of a run and load what training made of it.
 
     Raises:
-        ValueError: the run is not finished, or of a task that trains no such model.
+        ValueError: the run is not finished, or of a task that fine-tunes no model.
     """
-    import torch
-
-    from scratchlab.model import families, tune
-    from scratchlab.model.config import Trainable
     from scratchlab.model.state_files import load_checkpoint
     from scratchlab.record import MODEL, read_result
 
     result = read_result(folder)
-    if result is None or result["task"] not in SCHEMAS:
+    schema = TASKS[result["task"]].schema() if result is not None and result["task"] in TASKS else None
+    if result is None or schema is None or not issubclass(schema, FineTuning):
         found = "never came to an end" if result is None else f"is of task={result['task']}"
-        raise ValueError(f"{folder}: {found}; possible: a finished run of {', '.join(SCHEMAS)}")
-    config = read_config(folder, SCHEMAS[result["task"]])
-    with torch.device("meta"):  # nothing is drawn, and memory is used once
-        model = families.make(config.model)
-        if isinstance(config, Classify):
-            tune.add_class_head(model, CLASSES)
-        if config.tune.trainable is Trainable.lora:
-            tune.add_lora(model, config.tune)
+        possible = ", ".join(name for name, task in TASKS.items() if issubclass(task.schema(), FineTuning))
+        raise ValueError(f"{folder}: {found}; possible: a finished run of {possible}")
+    config = read_config(folder, schema)
+    model = config.empty()
     load_checkpoint(model, folder / MODEL)
     return Trained(folder, config, result["metrics"], model.eval())
 
 
-def read_config(folder: Path, schema: type[Classify] | type[Instruct]) -> Classify | Instruct:
+def read_config(folder: Path, schema: type[FineTuning]) -> FineTuning:
     """The configuration in a run's folder, without the file that its weights started from, which may be gone."""
     from omegaconf import OmegaConf
 
@@ -90,5 +82,5 @@ def read_config(folder: Path, schema: type[Classify] | type[Instruct]) -> Classi
     config = OmegaConf.to_object(
         OmegaConf.merge(OmegaConf.structured(schema), written | {"weights": {"source": "random"}})
     )
-    assert isinstance(config, Classify | Instruct)
+    assert isinstance(config, FineTuning)
     return config
