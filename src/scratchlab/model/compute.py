@@ -10,6 +10,9 @@ from torch import nn
 from scratchlab.model.decoder import Decoder
 from scratchlab.run import ComputeConfig, Device, Precision
 
+_VARIANTS = 64
+"""Most compiled forms of a block."""
+
 
 @dataclass(frozen=True)
 class Compute:
@@ -41,6 +44,11 @@ class Compute:
         """
         model.to(self.device)
         if self.config.compile:
+            import torch._dynamo
+
+            # one block's code serves them all, in training, evaluation and generation, each with shapes of its own:
+            # past the limit (8 as it comes) torch goes back to what is not compiled
+            torch._dynamo.config.cache_size_limit = max(_VARIANTS, torch._dynamo.config.cache_size_limit)
             for part in model.blocks if isinstance(model, Decoder) else [model]:
                 part.compile()
 

@@ -69,7 +69,7 @@ class MultiHeadAttention(nn.Module):
             attn_mask=mask,
             dropout_p=self.dropout if self.training else 0.0,
             # a single new token may see everything cached before it: there is nothing left to mask
-            is_causal=self.causal and mask is None and T > 1,
+            is_causal=T > 1 and self.causal and mask is None,
         )
         return self.out_proj(out.transpose(1, 2).reshape(B, T, C))
 
