@@ -27,7 +27,7 @@ from scratchlab.model.gpt import GPT
 from scratchlab.model.huggingface import save_huggingface
 from scratchlab.model.parameters import count
 from scratchlab.model.state_files import load_checkpoint, save_state
-from scratchlab.run import ComputeConfig, Device
+from scratchlab.runs.config import ComputeConfig, Device
 from scratchlab.sampling_config import SamplingConfig
 from scratchlab.text.tokenizer import Tokenizer
 

@@ -10,8 +10,9 @@ from conftest import GENERATED, TINY, real
 from synthetic import write_run
 
 import scratchlab
-from scratchlab import claims, compose, confounds, experiments, goldens, judge
+from scratchlab import compose, confounds, experiments, goldens, judge
 from scratchlab.__main__ import run
+from scratchlab.book import claims
 from scratchlab.data import assets
 from scratchlab.measured import arms, by_name, read_runs
 from scratchlab.report import compare, tables

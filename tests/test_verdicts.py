@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from synthetic import outcomes, write_run
 
-from scratchlab import claims, experiments
+from scratchlab import experiments
+from scratchlab.book import claims
 from scratchlab.data import assets
 from scratchlab.measured import by_name, read_runs
 from scratchlab.verdicts import Judgement, judge

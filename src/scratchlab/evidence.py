@@ -6,8 +6,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from scratchlab import claims
-from scratchlab.claims import Stated
+from scratchlab.book import claims
+from scratchlab.book.claims import Stated
 from scratchlab.experiments import Experiment
 from scratchlab.measured import Arm, Measured, arms, by_name, read_runs
 from scratchlab.report import compare

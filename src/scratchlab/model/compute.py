@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from scratchlab.model.decoder import Decoder
-from scratchlab.run import ComputeConfig, Device, Precision
+from scratchlab.runs.config import ComputeConfig, Device, Precision
 
 _VARIANTS = 64
 """Most compiled forms of a block."""

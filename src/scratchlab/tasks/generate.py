@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from scratchlab.model.config import ModelConfig, WeightsConfig, check_vocabulary
-from scratchlab.run import Run
+from scratchlab.runs.config import Run
 from scratchlab.sampling_config import SamplingConfig
 
 if TYPE_CHECKING:
