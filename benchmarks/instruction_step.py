@@ -20,6 +20,7 @@ from scratchlab import compose, train
 from scratchlab.data import instructions
 from scratchlab.model.config import SIZES, GPTConfig
 from scratchlab.model.gpt import GPT
+from scratchlab.text.tokenizer import gpt2
 
 Loss = Callable[[GPT, Tensor, Tensor], Tensor]
 
@@ -42,7 +43,7 @@ def main() -> None:
 
     config = compose.compose(["experiment=ch07_main"])
     entries = instructions.load(config.data)["train"]  # type: ignore[attr-defined]
-    data = instructions.Instructions(entries, config.prompt)  # type: ignore[attr-defined]
+    data = instructions.Instructions(entries, config.prompt, gpt2())  # type: ignore[attr-defined]
     torch.manual_seed(123)
     model = GPT(GPTConfig(**SIZES[options.model], qkv_bias=True))
     optimizer = train.adamw(model, lr=5e-5, weight_decay=0.1)

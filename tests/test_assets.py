@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from conftest import real
 
-from scratchlab import text
 from scratchlab.data import assets
 from scratchlab.data.assets import Asset, Web
+from scratchlab.text import tokenizer
 
 CONTENT = b"forty-two\n"
 HASH = hashlib.sha256(CONTENT).hexdigest()
@@ -121,8 +121,8 @@ PIECES = [
 def test_all_forms_of_the_vocabulary_give_the_same_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for asset in (assets.VOCAB_BPE, assets.ENCODER_JSON):
         real(asset)
-    text.encoding.cache_clear()
-    from_pair = [text.encoding().encode(piece) for piece in PIECES]
+    tokenizer.gpt2.cache_clear()
+    from_pair = [tokenizer.gpt2().encode(piece) for piece in PIECES]
     monkeypatch.delenv("SCRATCHLAB_MIRROR", raising=False)
     try:
         whisper = assets.fetch(assets.GPT2_TIKTOKEN)
@@ -132,18 +132,18 @@ def test_all_forms_of_the_vocabulary_give_the_same_ids(tmp_path: Path, monkeypat
     only.mkdir()
     (only / "gpt2.tiktoken").write_bytes(whisper.read_bytes())
     monkeypatch.setenv("SCRATCHLAB_CACHE", str(only))
-    text.encoding.cache_clear()
-    assert [text.encoding().encode(piece) for piece in PIECES] == from_pair
+    tokenizer.gpt2.cache_clear()
+    assert [tokenizer.gpt2().encode(piece) for piece in PIECES] == from_pair
     assert from_pair[0] == [33901, 86, 343, 86, 220, 959]  # exercise 2.1
-    assert text.encoding().n_vocab == 50257
-    text.encoding.cache_clear()
+    assert tokenizer.gpt2().encoding.n_vocab == 50257
+    tokenizer.gpt2.cache_clear()
 
 
 @pytest.mark.vocabulary
 def test_the_vocabulary_is_written_as_it_was_published() -> None:
     import json
 
-    written = text.vocabulary_files()
+    written = tokenizer.gpt2().files(1024)
     published = {name: real(asset) for name, asset in (("ids", assets.ENCODER_JSON), ("merges", assets.VOCAB_BPE))}
     assert json.loads(written["vocab.json"]) == json.loads(published["ids"].read_text(encoding="utf-8"))
     assert written["merges.txt"] == published["merges"].read_text(encoding="utf-8")

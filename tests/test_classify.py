@@ -46,7 +46,7 @@ def test_training_is_the_author_s_training_step_by_step(tmp_path: Path) -> None:
 
     from scratchlab.data import spam
 
-    encoded = spam.encode(spam.load(config.data), config.data, config.model.context_length)
+    encoded = spam.encode(spam.load(config.data), config.data, config.model.tokenizer, config.model.context_length)
     loaders = spam.loaders(encoded.splits, 8)
     for loader in loaders.values():
         inner = loader.collate_fn

@@ -8,7 +8,8 @@ from scratchlab import compose
 from scratchlab.model import tune
 from scratchlab.model.classifier import class_logits
 from scratchlab.model.config import GPTConfig, LoRAScaling, Position, Trainable, TuneConfig
-from scratchlab.model.gpt import GPT, count
+from scratchlab.model.gpt import GPT
+from scratchlab.model.parameters import count
 from scratchlab.tasks.instruct import Instruct
 
 SMALL = {"vocab_size": 97, "context_length": 24, "emb_dim": 32, "n_heads": 4, "n_layers": 3}
@@ -139,9 +140,10 @@ def test_each_dropout_rate_acts_at_its_own_site(site: str, ids: torch.Tensor) ->
 
 def test_the_steps_called_one_by_one_are_the_forward_pass(ids: torch.Tensor) -> None:
     model = seeded().eval()
-    x = model.embed(ids)
+    positions = torch.arange(24)
+    x = model.embed(ids, positions)
     for block in model.blocks:
-        x = block(x)
+        x = block(x, positions)
     torch.testing.assert_close(model.head(x), model(ids))
 
 

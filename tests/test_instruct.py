@@ -15,7 +15,7 @@ from scratchlab import compose, record, responses, resume
 from scratchlab.data import assets, instructions
 from scratchlab.prompts import render
 from scratchlab.tasks.instruct import Instruct, instruct
-from scratchlab.text import encoding
+from scratchlab.text.tokenizer import gpt2
 from scratchlab.tracking import Tracker
 from scratchlab.training import fit as fit_module
 
@@ -116,7 +116,7 @@ class AuthorsRun:
     def item(self, entry: dict[str, str]) -> tuple[int, list[int]]:
         tag = "\n<|assistant|>:\n" if self.phi3 else "\n\n### Response:\n"
         question = self.question(entry)
-        return len(encoding().encode(question)), encoding().encode(question + tag + entry["output"])
+        return len(gpt2().encode(question)), gpt2().encode(question + tag + entry["output"])
 
     def collate(self, batch: list[tuple[int, list[int]]]) -> tuple[torch.Tensor, torch.Tensor]:
         from llms_from_scratch.ch07 import custom_collate_fn
@@ -150,7 +150,7 @@ class AuthorsRun:
         from llms_from_scratch.ch05 import generate
 
         self.model.eval()
-        ids = torch.tensor([encoding().encode(self.question(self.parts["test"][0]))])
+        ids = torch.tensor([gpt2().encode(self.question(self.parts["test"][0]))])
         return generate(self.model, ids, tokens, 1024, eos_id=50256)[0, ids.shape[1] :].tolist()
 
 
@@ -207,7 +207,7 @@ def test_the_first_batch_of_the_real_entries_has_the_script_s_loss(
     config = compose.compose([*overrides, "model=gpt2_tiny", "weights=random", "tracking=none"])
     assert isinstance(config, Instruct)
     entries = instructions.load(config.data)
-    data = {"train": instructions.Instructions(entries["train"], config.prompt)}
+    data = {"train": instructions.Instructions(entries["train"], config.prompt, gpt2())}
     model, _ = config.build()
     loaders = instructions.loaders(data, batch_size=8, mask=config.mask_instruction, max_length=1024)
     torch.manual_seed(config.seed)
@@ -256,7 +256,7 @@ def test_a_run_writes_the_book_s_layout_and_says_how_alike_the_answers_are() -> 
 
 def sum_of_inputs() -> int:
     entries = instructions.split(instructions.read(entries_file())[:40])["train"]
-    data = {"train": instructions.Instructions(entries, template("alpaca"))}
+    data = {"train": instructions.Instructions(entries, template("alpaca"), gpt2())}
     torch.manual_seed(123)
     return sum(ids.numel() for ids, _ in instructions.loaders(data, batch_size=4, mask=False, max_length=1024)["train"])
 
@@ -278,7 +278,7 @@ def test_a_run_with_nothing_left_to_learn_is_refused() -> None:
     ("override", "message"),
     [
         ("train.max_length=2000", "possible: 2 to model.context_length=1024; nearest: train.max_length=1024"),
-        ("model.vocab_size=300", "nearest: model.vocab_size=50257"),
+        ("model.vocab_size=300", "possible: model.vocab_size=50257"),
         ("data.size=5", "at least 20"),
     ],
 )
@@ -379,6 +379,6 @@ def test_a_broken_last_line_of_answers_is_written_again(tmp_path: Path) -> None:
 
 def test_the_response_is_what_the_template_finds_in_the_answer() -> None:
     entry = {"instruction": "I", "input": "", "output": "O"}
-    ids = encoding().encode(render(template("alpaca"), entry)[1])
-    [found] = responses.with_responses(template("alpaca"), [entry], [ids])
+    ids = gpt2().encode(render(template("alpaca"), entry)[1])
+    [found] = responses.with_responses(gpt2(), template("alpaca"), [entry], [ids])
     assert found == entry | {"model_response": "O"}

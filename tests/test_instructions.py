@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from scratchlab.data import assets, instructions
 from scratchlab.data.instructions import Item, collate
 from scratchlab.data.instructions_config import InstructionsConfig, InstructionSource
+from scratchlab.text.tokenizer import gpt2
 
 EOT, IGNORE = 50256, -100
 
@@ -24,7 +25,7 @@ def entries() -> dict[str, list[instructions.Entry]]:
 
 @pytest.fixture(scope="module")
 def alpaca_style(entries: dict[str, list[instructions.Entry]]) -> dict[str, instructions.Instructions]:
-    return {name: instructions.Instructions(part, template("alpaca")) for name, part in entries.items()}
+    return {name: instructions.Instructions(part, template("alpaca"), gpt2()) for name, part in entries.items()}
 
 
 def test_the_1100_entries_are_cut_in_file_order_as_in_section_7_2(entries: dict[str, list[instructions.Entry]]) -> None:
@@ -51,7 +52,7 @@ def test_token_counts_are_those_derived_from_the_data(
     alpaca = instructions.count(alpaca_style["train"], mask=True, max_length=1024)
     assert (alpaca.masked, alpaca.targets, alpaca.tokens_max) == (34_884, 52_760, 91)
     assert alpaca.tokens_mean == pytest.approx(56.4, abs=0.05)
-    phi3_train = instructions.Instructions(entries["train"], template("phi3"))
+    phi3_train = instructions.Instructions(entries["train"], template("phi3"), gpt2())
     phi3 = instructions.count(phi3_train, mask=False, max_length=1024)
     assert (phi3.masked, phi3.tokens_max) == (0, 75)
     assert phi3.tokens_mean == pytest.approx(38.9, abs=0.05)
@@ -59,7 +60,7 @@ def test_token_counts_are_those_derived_from_the_data(
 
 def test_collate_gives_the_targets_of_section_7_3() -> None:
     rows = [Item([0, 1, 2, 3, 4], 1), Item([5, 6], 1), Item([7, 8, 9], 1)]
-    inputs, targets = collate(rows, mask=False, max_length=1024)
+    inputs, targets = collate(rows, gpt2(), mask=False, max_length=1024)
     assert inputs.tolist() == [[0, 1, 2, 3, 4], [5, 6, EOT, EOT, EOT], [7, 8, 9, EOT, EOT]]
     assert targets.tolist() == [[1, 2, 3, 4, EOT], [6, EOT, IGNORE, IGNORE, IGNORE], [8, 9, EOT, IGNORE, IGNORE]]
 
@@ -77,8 +78,8 @@ def test_masking_the_sample_of_exercise_7_2_leaves_the_response_and_its_heading(
 ) -> None:
     # the exercise prints this row: 46 targets masked, 16 kept, 2 padding, in a batch of 64 tokens
     [entry] = [entry for entry in entries["train"] if entry["output"] == "Crocodile, Elephant, Zebra"]
-    item = instructions.encode(template("alpaca"), entry)
-    inputs, targets = collate([item, Item([1] * 64, 1)], mask=True, max_length=1024)
+    item = instructions.encode(gpt2(), template("alpaca"), entry)
+    inputs, targets = collate([item, Item([1] * 64, 1)], gpt2(), mask=True, max_length=1024)
     row = targets[0].tolist()
     heading = [198, 198, 21017, 18261, 25, 198]  # two line breaks, "### Response:", a line break
     response = [34, 12204, 375, 576, 11, 42651, 11, 1168, 37052]
@@ -88,14 +89,14 @@ def test_masking_the_sample_of_exercise_7_2_leaves_the_response_and_its_heading(
 
 
 def test_an_end_of_text_inside_an_entry_is_a_token_like_any_other() -> None:
-    _, targets = collate([Item([1, EOT, 2], 1), Item([1], 1)], mask=False, max_length=1024)
+    _, targets = collate([Item([1, EOT, 2], 1), Item([1], 1)], gpt2(), mask=False, max_length=1024)
     assert targets.tolist() == [[EOT, 2, EOT], [EOT, IGNORE, IGNORE]]
 
 
 def test_text_that_reads_as_the_end_marker_is_encoded_as_text() -> None:
     try:
         item = instructions.encode(
-            template("alpaca"), {"instruction": "Say <|endoftext|>", "input": "", "output": "No"}
+            gpt2(), template("alpaca"), {"instruction": "Say <|endoftext|>", "input": "", "output": "No"}
         )
     except FileNotFoundError as error:
         pytest.skip(f"no GPT-2 vocabulary: {error}")
@@ -108,7 +109,7 @@ def test_entries_are_cut_at_the_maximum_length_and_cut_answers_are_counted() -> 
             self.items = items
 
     data = Fixed([Item([1, 2, 3, 4, 5, 6], 2), Item([1, 2, 3, 4, 5, 6], 5), Item([1, 2, 3, 4], 2)])
-    inputs, targets = collate(data.items, mask=True, max_length=4)
+    inputs, targets = collate(data.items, gpt2(), mask=True, max_length=4)
     assert inputs.shape == (3, 4)
     assert targets.tolist() == [[IGNORE, 3, 4, 5], [IGNORE] * 4, [IGNORE, 3, 4, EOT]]
     counted = instructions.count(data, mask=True, max_length=4)

@@ -14,7 +14,7 @@ import torch
 from scratchlab import compose
 from scratchlab.__main__ import run
 from scratchlab.runs.identity import fingerprint
-from scratchlab.text import encoding
+from scratchlab.text.tokenizer import gpt2
 from scratchlab.training.continued import CHECKPOINT, WEIGHTS
 
 pytestmark = pytest.mark.vocabulary
@@ -59,7 +59,7 @@ class Author:
         import tiktoken
         from llms_from_scratch import appendix_d, ch02, ch04, ch05
 
-        monkeypatch.setattr(tiktoken, "get_encoding", lambda name: encoding())
+        monkeypatch.setattr(tiktoken, "get_encoding", lambda name: gpt2().encoding)
         self.ch02, self.ch04, self.ch05, self.appendix_d = ch02, ch04, ch05, appendix_d
         self.losses: list[float] = []
         loss_of = ch05.calc_loss_batch
@@ -88,7 +88,7 @@ class Author:
         loop = module.train_model_simple if module is self.ch05 else module.train_model
         with contextlib.redirect_stdout(io.StringIO()):
             found = loop(
-                model, *self.loaders(), optimizer, torch.device("cpu"), epochs, 5, 2, START, encoding(), **more
+                model, *self.loaders(), optimizer, torch.device("cpu"), epochs, 5, 2, START, gpt2().encoding, **more
             )
         return {"batch_loss": list(self.losses), "train_loss": found[0], "val_loss": found[1]}
 

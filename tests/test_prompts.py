@@ -7,7 +7,7 @@ from conftest import real
 
 from scratchlab.data import assets, instructions
 from scratchlab.prompts import PromptConfig, extract, extract_while_written, markers, render, templates
-from scratchlab.text import encoding
+from scratchlab.text.tokenizer import gpt2
 
 TEMPLATES = sorted(templates())
 ENTRIES = [
@@ -27,7 +27,8 @@ def template(name: str) -> PromptConfig:
 @pytest.fixture(scope="module")
 def encode() -> Callable[[str], list[int]]:
     try:
-        return encoding().encode
+        gpt2().encoding  # noqa: B018
+        return gpt2().encode_plain
     except FileNotFoundError as error:
         pytest.skip(f"no GPT-2 vocabulary: {error}")
 
@@ -76,10 +77,10 @@ def test_extraction_takes_back_what_rendering_put_around_a_response(name: str) -
 def test_masking_covers_exactly_the_question(name: str, encode: Callable[[str], list[int]]) -> None:
     for entry in ENTRIES:
         question, answer = render(template(name), entry)
-        item = instructions.encode(template(name), entry)
-        _, targets = instructions.collate([item], mask=True, max_length=1024)
+        item = instructions.encode(gpt2(), template(name), entry)
+        _, targets = instructions.collate([item], gpt2(), mask=True, max_length=1024)
         kept = [target for target in targets[0].tolist() if target != instructions.IGNORE]
-        assert encoding().decode(kept) == answer + "<|endoftext|>"
+        assert gpt2().decode(kept) == answer + "<|endoftext|>"
         assert len(item.ids) - len(kept) + 1 == len(encode(question))
 
 
@@ -134,7 +135,7 @@ def test_the_real_entries_keep_the_contract_too(
     for entry in real_entries:
         question, answer = render(prompt, entry)
         assert extract(prompt, answer) == entry["output"].strip()
-        assert instructions.encode(prompt, entry).question == len(encode(question))
+        assert instructions.encode(gpt2(), prompt, entry).question == len(encode(question))
 
 
 def test_what_a_model_writes_before_the_answer_s_marker_is_no_response() -> None:

@@ -270,14 +270,14 @@ def test_under_bfloat16_autocast_every_token_is_one_of_the_best_without_cache_to
 
 
 def test_text_comes_in_pieces_and_a_split_character_comes_whole() -> None:
-    from scratchlab.text import encoding
+    from scratchlab.text.tokenizer import gpt2
 
     try:
-        tokens = encoding().encode("Every effort 🍕 moves")
+        tokens = gpt2().encode("Every effort 🍕 moves")
     except FileNotFoundError as error:
         pytest.skip(f"no GPT-2 vocabulary: {error}")
-    pieces = list(sampling.to_text(tokens))
+    pieces = list(sampling.to_text(gpt2(), tokens))
     assert len(pieces) < len(tokens)
     assert pieces[:2] == ["Every", " effort"]
     assert "".join(pieces) == "Every effort 🍕 moves"
-    assert "".join(sampling.to_text(tokens[:4])).endswith("\ufffd")
+    assert "".join(sampling.to_text(gpt2(), tokens[:4])).endswith("\ufffd")

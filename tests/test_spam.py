@@ -9,6 +9,7 @@ import torch
 
 from scratchlab.data import messages, spam
 from scratchlab.data.config import MessagesConfig, MessageSource, Split
+from scratchlab.text.tokenizer import gpt2
 
 pytestmark = pytest.mark.vocabulary
 
@@ -41,7 +42,7 @@ def test_the_collection_has_the_rows_that_default_quoting_gives(spam_file: Path)
 
 def test_the_longest_training_message_sets_the_length_of_all_splits(spam_file: Path) -> None:
     config = MessagesConfig()
-    encoded = spam.encode(spam.load(config), config, 1024)
+    encoded = spam.encode(spam.load(config), config, gpt2(), 1024)
     assert encoded.length == encoded.longest == 120
     batches = {name: len(loader) for name, loader in spam.loaders(encoded.splits, 8).items()}
     assert batches == {"train": 130, "val": 19, "test": 38}
@@ -50,14 +51,14 @@ def test_the_longest_training_message_sets_the_length_of_all_splits(spam_file: P
 @pytest.mark.parametrize(("pad_to", "length"), [("context", 200), (64, 64), (2, 2)])
 def test_padding_to_a_length_pads_and_cuts(pad_to: int | str, length: int) -> None:
     config = generated(pad_to=pad_to)
-    encoded = spam.encode(spam.load(config), config, 200)
+    encoded = spam.encode(spam.load(config), config, gpt2(), 200)
     for split in encoded.splits.values():
         assert isinstance(split.rows, torch.Tensor) and split.rows.shape[1] == length
 
 
 def test_without_padding_rows_keep_their_own_length() -> None:
     config = generated(pad_to="none")
-    encoded = spam.encode(spam.load(config), config, 200)
+    encoded = spam.encode(spam.load(config), config, gpt2(), 200)
     lengths = {batch[0].shape[1] for batch in spam.loaders(encoded.splits, 1)["test"]}
     assert encoded.length is None and len(lengths) > 5 and max(lengths) <= encoded.longest
 
@@ -65,7 +66,7 @@ def test_without_padding_rows_keep_their_own_length() -> None:
 def test_rows_longer_than_the_context_are_refused_with_what_is_possible() -> None:
     config = generated()
     with pytest.raises(ValueError, match="data.pad_to=longest makes rows of .* model.context_length=8"):
-        spam.encode(spam.load(config), config, 8)
+        spam.encode(spam.load(config), config, gpt2(), 8)
 
 
 def generated(**changes: object) -> MessagesConfig:
@@ -74,7 +75,7 @@ def generated(**changes: object) -> MessagesConfig:
 
 def test_batches_come_with_the_index_of_each_row() -> None:
     config = generated()
-    encoded = spam.encode(spam.load(config), config, 200)
+    encoded = spam.encode(spam.load(config), config, gpt2(), 200)
     loader = spam.loaders(encoded.splits, 8)["train"]
     seen = torch.cat([index for _, _, index in loader])
     assert len(seen) == len(set(seen.tolist())) == 280
@@ -95,7 +96,7 @@ def test_generated_messages_are_seeded_balanced_and_never_repeat() -> None:
 def test_the_first_tokens_of_generated_messages_tell_almost_nothing(first: int) -> None:
     config = MessagesConfig(source=MessageSource.messages, size=4000)
     frames = spam.load(config)
-    encoded = spam.encode(frames, config, 200)
+    encoded = spam.encode(frames, config, gpt2(), 200)
     votes: dict[int, Counter[int]] = {}
     train, test = encoded.splits["train"], encoded.splits["test"]
     for row, label in zip(train.rows, train.labels.tolist(), strict=True):

@@ -19,7 +19,7 @@ from scratchlab.model.gpt import GPT
 from scratchlab.model.huggingface import save_huggingface
 from scratchlab.prompts import render
 from scratchlab.tasks.classify import Classify
-from scratchlab.text import encoding
+from scratchlab.text.tokenizer import gpt2
 from scratchlab.training import trained as trained_runs
 
 QUICK = ["model=gpt2_tiny", "model.emb_dim=16", "model.n_layers=2", "weights=random", "tracking=none", "train.epochs=1"]
@@ -34,7 +34,7 @@ def run(*overrides: str) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     try:
-        encoding()
+        gpt2().encoding  # noqa: B018
     except FileNotFoundError as error:
         pytest.skip(f"no GPT-2 vocabulary: {error}")
     return tmp_path_factory.mktemp("runs")
@@ -59,7 +59,7 @@ def test_a_run_is_rebuilt_as_it_was_trained(instructed: str) -> None:
     trained = trained_runs.load(Path(instructed))
     question, _ = render(template("phi3"), json.loads(Path(instructed, "responses.json").read_text())[0])
     [again] = sampling.generate(
-        trained.model, [encoding().encode(question)], sampling.SamplingConfig(max_new_tokens=4), end_token=50256
+        trained.model, [gpt2().encode(question)], sampling.SamplingConfig(max_new_tokens=4), end_token=50256
     )
     assert again == trained.metrics["first_answer_ids"]
 
@@ -70,7 +70,7 @@ def test_an_export_is_read_by_transformers_and_by_the_book_s_code_and_writes_the
     transformers = pytest.importorskip("transformers", reason="needs transformers")
     ch04 = pytest.importorskip("llms_from_scratch.ch04", reason="needs llms-from-scratch, the author's package")
     folder = Path(run("task=export", f"run={instructed}", f"out={here}")["folder"])
-    prompt = encoding().encode("<|user|>\nName a colour.")
+    prompt = gpt2().encode("<|user|>\nName a colour.")
     ours = trained_runs.load(Path(instructed))
     assert any(layer.lora.B.abs().max() > 0 for layer in ours.model.modules() if isinstance(layer, tune.LinearWithLoRA))
     config = sampling.SamplingConfig(max_new_tokens=12)
@@ -81,8 +81,8 @@ def test_an_export_is_read_by_transformers_and_by_the_book_s_code_and_writes_the
     assert new[0, len(prompt) :].tolist() == expected
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder / "huggingface")
     for text in ("Name a colour.", "  naïve café\n\n£5 👍", "I'll say 2,000 things"):
-        assert tokenizer(text)["input_ids"] == encoding().encode(text)
-        assert tokenizer.decode(encoding().encode(text), clean_up_tokenization_spaces=False) == text
+        assert tokenizer(text)["input_ids"] == gpt2().encode(text)
+        assert tokenizer.decode(gpt2().encode(text), clean_up_tokenization_spaces=False) == text
 
     shape = {"vocab_size": 50257, "context_length": 1024, "emb_dim": 16, "n_heads": 4, "n_layers": 2}
     book = ch04.GPTModel(shape | {"drop_rate": 0.0, "qkv_bias": True})

@@ -17,7 +17,7 @@ from scratchlab.data import instructions, spam
 from scratchlab.model.classifier import class_logits
 from scratchlab.model.compute import Compute
 from scratchlab.model.config import Position
-from scratchlab.model.gpt import GPT
+from scratchlab.model.decoder import Decoder
 from scratchlab.record import Record
 
 
@@ -69,7 +69,7 @@ def target_loss(model: nn.Module, machine: Compute) -> Callable[[instructions.Ba
     return loss_of
 
 
-def class_logits_of(model: GPT, machine: Compute, position: Position) -> Callable[[Tensor], Tensor]:
+def class_logits_of(model: Decoder, machine: Compute, position: Position) -> Callable[[Tensor], Tensor]:
     """Ids (B, T) to class logits (B, classes), read at `position`."""
 
     def logits_of(ids: Tensor) -> Tensor:

@@ -12,13 +12,13 @@ import torch
 
 from scratchlab import sampling
 from scratchlab.data.instructions import Entry
-from scratchlab.model.gpt import GPT
+from scratchlab.model.decoder import Decoder
 from scratchlab.overlap import overlap
 from scratchlab.progress import progress
 from scratchlab.prompts import PromptConfig, extract, render
 from scratchlab.record import Record
 from scratchlab.sampling import SamplingConfig
-from scratchlab.text import END_OF_TEXT, encoding
+from scratchlab.text.tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ TOGETHER = 16
 
 
 def respond(
-    model: GPT,
+    model: Decoder,
     prompt: PromptConfig,
     entries: Sequence[Entry],
     config: SamplingConfig,
@@ -42,7 +42,7 @@ def respond(
     started = time.perf_counter()
     answers = answer(model, prompt, entries, config, record.folder / ANSWERS, seed=seed, autocast=autocast)
     seconds = time.perf_counter() - started
-    answered = with_responses(prompt, entries, answers)
+    answered = with_responses(model.tokenizer, prompt, entries, answers)
     record.write_text(RESPONSES, json.dumps(answered, indent=4, ensure_ascii=False) + "\n")
     metrics: dict[str, Any] = {"answers": len(answers), "first_answer_ids": answers[0], "answer_seconds": seconds}
     alike = overlap([entry["model_response"] for entry in answered], [entry["output"] for entry in answered])
@@ -50,7 +50,7 @@ def respond(
 
 
 def answer(
-    model: GPT,
+    model: Decoder,
     prompt: PromptConfig,
     entries: Sequence[Entry],
     config: SamplingConfig,
@@ -65,27 +65,28 @@ def answer(
     Each group of `TOGETHER` entries is appended as a whole when it is done. Where tokens are drawn, each group starts
     from a seed of its own, so that a run that was stopped goes on as it would have.
     """
+    tokenizer = model.tokenizer
     done = read(path)
     done = done[: len(done) // TOGETHER * TOGETHER if len(done) < len(entries) else len(entries)]
-    path.write_text("".join(_line(index, ids) for index, ids in enumerate(done)), encoding="utf-8")
+    path.write_text("".join(_line(tokenizer, index, ids) for index, ids in enumerate(done)), encoding="utf-8")
     if done:
         log.info("%d of %d answers are there already", len(done), len(entries))
-    questions = [encoding().encode(render(prompt, entry)[0], disallowed_special=()) for entry in entries]
+    questions = [tokenizer.encode_plain(render(prompt, entry)[0]) for entry in entries]
     starts = range(len(done), len(entries), TOGETHER)
     with path.open("a", encoding="utf-8") as file, autocast:
         for start in progress(starts, total=len(starts), what=what):
             if not config.deterministic:
                 torch.manual_seed(seed + start)
             group = questions[start : start + TOGETHER]
-            new = sampling.generate(model, group, config, end_token=END_OF_TEXT)
-            file.write("".join(_line(start + offset, ids) for offset, ids in enumerate(new)))
+            new = sampling.generate(model, group, config, end_token=tokenizer.end)
+            file.write("".join(_line(tokenizer, start + offset, ids) for offset, ids in enumerate(new)))
             file.flush()
             done += new
     return done
 
 
-def _line(index: int, ids: list[int]) -> str:
-    return json.dumps({"index": index, "ids": ids, "text": encoding().decode(ids)}, ensure_ascii=False) + "\n"
+def _line(tokenizer: Tokenizer, index: int, ids: list[int]) -> str:
+    return json.dumps({"index": index, "ids": ids, "text": tokenizer.decode(ids)}, ensure_ascii=False) + "\n"
 
 
 def read(path: Path) -> list[list[int]]:
@@ -102,9 +103,11 @@ def read(path: Path) -> list[list[int]]:
     return done
 
 
-def with_responses(prompt: PromptConfig, entries: Sequence[Entry], answers: Sequence[list[int]]) -> list[Entry]:
+def with_responses(
+    tokenizer: Tokenizer, prompt: PromptConfig, entries: Sequence[Entry], answers: Sequence[list[int]]
+) -> list[Entry]:
     """The book's layout: each entry's keys and `model_response`."""
     return [
-        entry | {"model_response": extract(prompt, encoding().decode(ids))}
+        entry | {"model_response": extract(prompt, tokenizer.decode(ids))}
         for entry, ids in zip(entries, answers, strict=True)
     ]

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from scratchlab import environment
 from scratchlab.files import in_one_step
-from scratchlab.model.gpt import GPT
 from scratchlab.model.state_files import load_checkpoint, save_state
 from scratchlab.record import MODEL, PREVIOUS, Record, read_history, read_result, write_atomically
 from scratchlab.train import Steps
@@ -52,17 +52,17 @@ class Resume:
     def __post_init__(self) -> None:
         self._last = time.monotonic()
 
-    def save_model(self, model: GPT) -> None:
+    def save_model(self, model: nn.Module) -> None:
         """Keep a trained model, for task=chat and task=export."""
         save_state(model, self.record.folder / MODEL)
 
-    def save(self, model: GPT, metrics: dict[str, Any]) -> None:
+    def save(self, model: nn.Module, metrics: dict[str, Any]) -> None:
         """Keep a trained model and what its training measured, so that what comes after need not wait for it again."""
         self.save_model(model)
         content = {"metrics": metrics, "training": self.training, "later": self.later, "made_with": self._made_with()}
         write_atomically(self.record.folder / TRAINED, json.dumps(content))
 
-    def trained(self, model: GPT) -> dict[str, Any] | None:
+    def trained(self, model: nn.Module) -> dict[str, Any] | None:
         """Load what this run had trained before it was stopped, or what another run trained in the same way.
 
         Returns what training measured; None if there is no such run, or its data, starting weights, device or library

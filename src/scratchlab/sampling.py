@@ -1,6 +1,6 @@
 """From logits to text: probabilities, one token, many tokens with a key/value cache (chapter 5, exercises 5.1-5.3).
 
-B rows still being written, T tokens, V vocabulary, L layers; other axes as in `model.gpt`.
+B rows still being written, T tokens, V vocabulary, L layers; other axes as in `model.decoder`.
 """
 
 import codecs
@@ -9,9 +9,10 @@ from collections.abc import Iterable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from scratchlab.model.gpt import GPT, KeyValueCache
+from scratchlab.model.cache import KeyValueCache
+from scratchlab.model.decoder import Decoder
 from scratchlab.sampling_config import SamplingConfig as SamplingConfig  # offered here too
-from scratchlab.text import encoding
+from scratchlab.text.tokenizer import Tokenizer
 
 _TOKENS_AT_ONCE = 4096
 """Most tokens that go through the model in one call: bounds the memory of activations."""
@@ -57,18 +58,18 @@ def choose(logits: Tensor, config: SamplingConfig) -> Tensor:
     return torch.multinomial(probabilities(logits, config.temperature, config.top_k), 1)[:, 0]
 
 
-def to_text(tokens: Iterable[int]) -> Iterator[str]:
+def to_text(tokenizer: Tokenizer, tokens: Iterable[int]) -> Iterator[str]:
     """Turn tokens into pieces of text as they come; a character spread over several tokens comes with the last one."""
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     for token in tokens:
-        if piece := decoder.decode(encoding().decode_single_token_bytes(token)):
+        if piece := decoder.decode(tokenizer.token_bytes(token)):
             yield piece
     if piece := decoder.decode(b"", final=True):
         yield piece
 
 
 def generate(
-    model: GPT, prompts: Sequence[Sequence[int]], config: SamplingConfig, *, end_token: int | None = None
+    model: Decoder, prompts: Sequence[Sequence[int]], config: SamplingConfig, *, end_token: int | None = None
 ) -> list[list[int]]:
     """Continue each prompt; return the new tokens only, without the end token. Otherwise as `stream`."""
     new: list[list[int]] = [[] for _ in prompts]
@@ -79,7 +80,7 @@ def generate(
 
 @torch.inference_mode()
 def stream(
-    model: GPT, prompts: Sequence[Sequence[int]], config: SamplingConfig, *, end_token: int | None = None
+    model: Decoder, prompts: Sequence[Sequence[int]], config: SamplingConfig, *, end_token: int | None = None
 ) -> Iterator[tuple[int, int]]:
     """Continue each prompt, yielding (index of the prompt, token) as soon as a token is chosen.
 
@@ -118,7 +119,7 @@ def stream(
         model.train(training)
 
 
-def _check(model: GPT, prompts: Sequence[Sequence[int]], config: SamplingConfig) -> None:
+def _check(model: Decoder, prompts: Sequence[Sequence[int]], config: SamplingConfig) -> None:
     vocab = model.config.vocab_size
     if config.top_k is not None and config.top_k > vocab:
         raise ValueError(f"sampling.top_k={config.top_k}: the model has only {vocab:,} tokens to choose from")
@@ -136,7 +137,7 @@ class _Writer:
     token to another position, so nothing kept is of use and the whole window is read anew.
     """
 
-    def __init__(self, model: GPT, sequences: list[list[int]], config: SamplingConfig) -> None:
+    def __init__(self, model: Decoder, sequences: list[list[int]], config: SamplingConfig) -> None:
         self.model = model
         self.sequences = sequences
         self.exact = config.deterministic
@@ -159,12 +160,9 @@ class _Writer:
         if row not in self.cached:
             return
         place = self.cached.index(row)
-        last = len(self.cached) - 1
         for cache in self.caches:
-            for kept in (cache.keys, cache.values):
-                kept[place] = kept[last]
-            cache.keys, cache.values = cache.keys[:last], cache.values[:last]
-        self.cached[place] = self.cached[last]
+            cache.drop(place)
+        self.cached[place] = self.cached[-1]
         self.cached.pop()
 
     def logits(self, rows: list[int]) -> Tensor:
@@ -186,7 +184,7 @@ class _Writer:
         """Put sequences into one tensor (B, T), padded on the right, where the causal rule hides the padding."""
         length = max(map(len, sequences))
         padded = [ids + [0] * (length - len(ids)) for ids in sequences]
-        return torch.tensor(padded, device=self.model.tok_emb.weight.device)
+        return torch.tensor(padded, device=self.model.device)
 
     def _prefill(self) -> Tensor:
         """Read the cached rows' prompts and fill the caches; the logits after each (B, V)."""
@@ -195,26 +193,17 @@ class _Writer:
         while start < len(self.cached):
             stop = self._chunk_end(start)
             chunk = [self.sequences[row] for row in self.cached[start:stop]]
-            x = self.model.embed(self._ids(chunk))
-            for layer, block in enumerate(self.model.blocks):
-                cache = KeyValueCache(*self._buffers(layer, start, stop, x))
-                x = block(x, cache)
+            ids = self._ids(chunk)
+            positions = torch.arange(ids.shape[1], device=ids.device)
+            x = self.model.embed(ids, positions)
+            if not self.caches:
+                self.caches = self.model.new_cache(len(self.cached), self.slots, like=x)
+            for block, cache in zip(self.model.blocks, self.caches, strict=True):
+                x = block(x, positions, cache.rows(start, stop))
             last = torch.tensor([len(ids) - 1 for ids in chunk], device=x.device)
             parts.append(self.model.head(x[torch.arange(len(chunk), device=x.device), last]))
             start = stop
         return torch.cat(parts)
-
-    def _buffers(self, layer: int, start: int, stop: int, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Rows start to stop of a layer's buffers, made when first asked for."""
-        if layer == len(self.caches):
-            config = self.model.config
-            shape = (len(self.cached), config.n_heads, self.slots, config.emb_dim // config.n_heads)
-            device = x.device.type
-            dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
-            # zeros: a slot that the mask hides counts nought times what it holds, which must not be a leftover NaN
-            self.caches.append(KeyValueCache(*(x.new_zeros(shape, dtype=dtype) for _ in range(2))))
-        cache = self.caches[layer]
-        return cache.keys[start:stop], cache.values[start:stop]
 
     def _chunk_end(self, start: int) -> int:
         """Where the cached rows that are read together with `start` end."""
@@ -231,7 +220,7 @@ class _Writer:
         """Read the newest token of each cached row; the logits after it (B, V)."""
         newest = [self.sequences[row][-1] for row in self.cached]
         lengths = [len(self.sequences[row]) for row in self.cached]
-        device = self.model.tok_emb.weight.device
+        device = self.model.device
         positions = torch.tensor(lengths, device=device) - 1
         mask = None
         if min(lengths) < max(lengths):
@@ -240,17 +229,14 @@ class _Writer:
         x = self.model.embed(torch.tensor(newest, device=device)[:, None], positions[:, None])  # (B, 1, C)
         for block, cache in zip(self.model.blocks, self.caches, strict=True):
             cache.positions, cache.length = positions, max(lengths)
-            x = block(x, cache, mask)
+            x = block(x, positions[:, None], cache, mask)
         return self.model.head(x[:, -1])
 
     def _read_windows(self, rows: list[int]) -> Tensor:
         """Read what each row has in sight from its start; the logits after it (B, V)."""
         parts = []  # one row at a time: a full window is work enough for the machine, and needs no padding
         for row in rows:
-            x = self.model.embed(self._window(row))
-            for block in self.model.blocks:
-                x = block(x)
-            parts.append(self.model.head(x[:, -1]))
+            parts.append(self.model.head(self.model.states(self._window(row))[:, -1]))
         return torch.cat(parts)
 
     def _window(self, row: int) -> Tensor:

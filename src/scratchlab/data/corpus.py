@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from scratchlab.data import assets
 from scratchlab.data.config import CorpusConfig, CorpusSource
-from scratchlab.text import encode
+from scratchlab.text.tokenizer import Tokenizer
 
 SPLITS = ("train", "val")
 
@@ -31,10 +31,10 @@ def read(config: CorpusConfig) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def split(text: str, train_fraction: float) -> dict[str, list[int]]:
+def split(text: str, train_fraction: float, tokenizer: Tokenizer) -> dict[str, list[int]]:
     """Cut by characters, then encode each part: a word on the border becomes other tokens than in the whole text."""
     border = int(train_fraction * len(text))
-    return {"train": encode(text[:border]), "val": encode(text[border:])}
+    return {"train": tokenizer.encode(text[:border]), "val": tokenizer.encode(text[border:])}
 
 
 class Windows(Dataset[Batch]):
@@ -66,7 +66,7 @@ def _as_it_is(batch: Any) -> Any:
 
 
 def loaders(
-    text: str, config: CorpusConfig, *, length: int, stride: int, batch_size: int
+    text: str, config: CorpusConfig, tokenizer: Tokenizer, *, length: int, stride: int, batch_size: int
 ) -> "dict[str, DataLoader[Batch]]":
     """The book's loaders: training shuffled and without its last incomplete batch, validation in order and whole.
 
@@ -74,7 +74,7 @@ def loaders(
         ValueError: a part is too short for a batch.
     """
     found = {}
-    for name, ids in split(text, config.train_fraction).items():
+    for name, ids in split(text, config.train_fraction, tokenizer).items():
         windows, train = Windows(ids, length, stride), name == "train"
         if len(windows) < (batch_size if train else 1):
             raise ValueError(

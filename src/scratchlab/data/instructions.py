@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from scratchlab.data import assets
 from scratchlab.data.instructions_config import LEAST, InstructionsConfig, InstructionSource
 from scratchlab.prompts import PromptConfig, render
-from scratchlab.text import END_OF_TEXT, encoding
+from scratchlab.text.tokenizer import Tokenizer
 
 Entry = dict[str, str]
 KEYS = ("instruction", "input", "output")
@@ -131,7 +131,7 @@ class Item:
         return self.question - 1
 
 
-def encode(prompt: PromptConfig, entry: Entry) -> Item:
+def encode(tokenizer: Tokenizer, prompt: PromptConfig, entry: Entry) -> Item:
     """Put an entry into a template and encode it as one text.
 
     Where the border between question and answer falls inside a token, as it can between two pieces of whitespace, that
@@ -139,8 +139,8 @@ def encode(prompt: PromptConfig, entry: Entry) -> Item:
     """
     question, answer = render(prompt, entry)
     # text that happens to read <|endoftext|> is text, not an end
-    ids = encoding().encode(question + answer, disallowed_special=())
-    alone = encoding().encode(question, disallowed_special=())
+    ids = tokenizer.encode_plain(question + answer)
+    alone = tokenizer.encode_plain(question)
     shared = 0
     while shared < min(len(ids), len(alone)) and ids[shared] == alone[shared]:
         shared += 1
@@ -150,8 +150,9 @@ def encode(prompt: PromptConfig, entry: Entry) -> Item:
 class Instructions(Dataset[Item]):
     """One split as tokens."""
 
-    def __init__(self, entries: Sequence[Entry], prompt: PromptConfig) -> None:
-        self.items = [encode(prompt, entry) for entry in entries]
+    def __init__(self, entries: Sequence[Entry], prompt: PromptConfig, tokenizer: Tokenizer) -> None:
+        self.tokenizer = tokenizer
+        self.items = [encode(tokenizer, prompt, entry) for entry in entries]
 
     def __len__(self) -> int:
         return len(self.items)
@@ -200,18 +201,18 @@ Batch = tuple[Tensor, Tensor]
 """Token ids (B, T) and targets (B, T)."""
 
 
-def collate(items: Sequence[Item], *, mask: bool, max_length: int) -> Batch:
-    """Pad with end-of-text to the longest item, or cut to `max_length`.
+def collate(items: Sequence[Item], tokenizer: Tokenizer, *, mask: bool, max_length: int) -> Batch:
+    """Pad to the longest item, or cut to `max_length`.
 
-    The one end-of-text after an item is a target, so that the model learns to stop; those that only pad are not.
-    Which is which goes by position, so an end-of-text inside an item is a token like any other.
+    The end token after an item is a target, so that the model learns to stop; what only pads is not. Which is which
+    goes by position, since the two may be one token, and an end token inside an item is a token like any other.
     """
     length = min(max(len(item.ids) for item in items), max_length)
-    inputs = torch.full((len(items), length), END_OF_TEXT)
+    inputs = torch.full((len(items), length), tokenizer.pad)
     targets = torch.full((len(items), length), IGNORE)
     for row, item in enumerate(items):
         seen = item.ids[:length]
-        following = [*item.ids[1:], END_OF_TEXT][:length]
+        following = [*item.ids[1:], tokenizer.end][:length]
         inputs[row, : len(seen)] = torch.tensor(seen)
         targets[row, : len(following)] = torch.tensor(following)
         if mask:
@@ -243,7 +244,7 @@ def loaders(
             batch_size=batch_size,
             shuffle=name == "train",
             drop_last=name == "train",
-            collate_fn=partial(collate, mask=mask, max_length=max_length),
+            collate_fn=partial(collate, tokenizer=data.tokenizer, mask=mask, max_length=max_length),
         )
         for name, data in splits.items()
     }

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from scratchlab.data.collection import SPLITS, balance, load, read_collection, split
 from scratchlab.data.config import MessagesConfig
-from scratchlab.text import END_OF_TEXT, encoding
+from scratchlab.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,13 +34,13 @@ Batch = tuple[Tensor, Tensor, Tensor]
 class EncodedMessages(Dataset[Batch]):
     """One split as token ids; fetched a batch at a time, which costs no random draw more than one at a time."""
 
-    def __init__(self, rows: list[list[int]], labels: list[int], length: int | None) -> None:
-        """`length`: pad and cut every row to this many tokens; None keeps each row's own."""
+    def __init__(self, rows: list[list[int]], labels: list[int], length: int | None, *, pad: int) -> None:
+        """`length`: pad with `pad`, or cut, every row to this many tokens; None keeps each row's own."""
         self.labels = torch.tensor(labels)
         if length is None:
             self.rows: list[Tensor] | Tensor = [torch.tensor(row) for row in rows]
         else:
-            self.rows = torch.tensor([(row + [END_OF_TEXT] * (length - len(row)))[:length] for row in rows])
+            self.rows = torch.tensor([(row + [pad] * (length - len(row)))[:length] for row in rows])
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -68,13 +68,15 @@ class EncodedSplits:
     """Tokens of the longest row the model will see."""
 
 
-def encode(frames: dict[str, "pd.DataFrame"], config: MessagesConfig, context_length: int) -> EncodedSplits:
+def encode(
+    frames: dict[str, "pd.DataFrame"], config: MessagesConfig, tokenizer: Tokenizer, context_length: int
+) -> EncodedSplits:
     """Encode and pad every split; what `longest` means is decided by the training split and holds for all.
 
     Raises:
         ValueError: a row is longer than `context_length`.
     """
-    rows = {name: [encoding().encode(text) for text in frame["Text"]] for name, frame in frames.items()}
+    rows = {name: [tokenizer.encode_plain(text) for text in frame["Text"]] for name, frame in frames.items()}
     longest_train = max(map(len, rows["train"]))
     match config.pad_to:
         case "longest":
@@ -92,7 +94,7 @@ def encode(frames: dict[str, "pd.DataFrame"], config: MessagesConfig, context_le
             f"possible: data.pad_to=context, or a number up to {context_length}"
         )
     labels = {name: [int(label) for label in frame["Label"]] for name, frame in frames.items()}
-    encoded = {name: EncodedMessages(rows[name], labels[name], length) for name in rows}
+    encoded = {name: EncodedMessages(rows[name], labels[name], length, pad=tokenizer.pad) for name in rows}
     return EncodedSplits(encoded, length, longest)
 
 

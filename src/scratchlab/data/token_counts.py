@@ -49,5 +49,7 @@ def token_saving(prompt: PromptConfig, entries: Sequence[Entry], data: Instructi
     alpaca = templates()["alpaca"]
     if prompt == alpaca:
         return 0.0
-    ours, theirs = (sum(len(item.ids) for item in part) for part in (data, Instructions(entries, alpaca)))
+    ours, theirs = (
+        sum(len(item.ids) for item in part) for part in (data, Instructions(entries, alpaca, data.tokenizer))
+    )
     return 1 - ours / theirs

@@ -7,7 +7,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from scratchlab.model.decoder import Decoder
 from scratchlab.runs.config import ComputeConfig, Device, Precision
+
+_VARIANTS = 64
+"""Most compiled forms of a block."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +37,20 @@ class Compute:
         return nullcontext()
 
     def prepare(self, model: nn.Module) -> None:
-        """Move the model to the device and compile its blocks where asked."""
+        """Move the model to the device and compile it where asked.
+
+        Of a decoder each block is compiled, because that is what everybody calls: training, scoring, classification and
+        generation. Embedding, norm and head are a table, a mean and one matrix product, with little to gain.
+        """
         model.to(self.device)
         if self.config.compile:
-            model.compile()
+            import torch._dynamo
+
+            # one block's code serves them all, in training, evaluation and generation, each with shapes of its own:
+            # past the limit (8 as it comes) torch goes back to what is not compiled
+            torch._dynamo.config.cache_size_limit = max(_VARIANTS, torch._dynamo.config.cache_size_limit)
+            for part in model.blocks if isinstance(model, Decoder) else [model]:
+                part.compile()
 
 
 def prepare(config: ComputeConfig) -> Compute:

@@ -3,6 +3,27 @@
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from scratchlab.text.tokenizer import Tokenizer
+
+
+class DecoderConfig(Protocol):
+    """What may be asked of the configuration of any family."""
+
+    @property
+    def vocab_size(self) -> int: ...
+    @property
+    def context_length(self) -> int: ...
+    @property
+    def emb_dim(self) -> int: ...
+    @property
+    def n_layers(self) -> int: ...
+    @property
+    def causal(self) -> bool: ...
+    @property
+    def tokenizer(self) -> "Tokenizer": ...
 
 
 @dataclass(kw_only=True)
@@ -36,6 +57,26 @@ class GPTConfig:
         for key in ("drop_rate_emb", "drop_rate_shortcut", "drop_rate_attn"):
             if not 0 <= getattr(self, key) < 1:
                 raise ValueError(f"model.{key}={getattr(self, key)}: must be at least 0 and below 1")
+
+    @property
+    def tokenizer(self) -> "Tokenizer":
+        from scratchlab.text.tokenizer import gpt2
+
+        return gpt2()
+
+
+ModelConfig = GPTConfig
+"""What `model=...` may be; the book has one family."""
+
+
+def check_vocabulary(model: DecoderConfig) -> None:
+    """Raise ValueError if `model` cannot read and write text: its vocabulary must be its tokenizer's, to the token."""
+    tokenizer = model.tokenizer
+    if model.vocab_size != tokenizer.vocab_size:
+        raise ValueError(
+            f"model.vocab_size={model.vocab_size}: text is encoded with {tokenizer.name}'s {tokenizer.vocab_size} "
+            f"tokens; possible: model.vocab_size={tokenizer.vocab_size}"
+        )
 
 
 SIZES = {

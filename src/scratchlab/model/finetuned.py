@@ -2,14 +2,14 @@
 
 import torch
 
-from scratchlab.model import tune, weights
-from scratchlab.model.config import GPTConfig, Trainable, TuneConfig, WeightsConfig
-from scratchlab.model.gpt import GPT
+from scratchlab.model import families, tune, weights
+from scratchlab.model.config import ModelConfig, Trainable, TuneConfig, WeightsConfig
+from scratchlab.model.decoder import Decoder
 
 
 def classifier(
-    config: GPTConfig, start: WeightsConfig, tuning: TuneConfig, *, classes: int, seed: int
-) -> tuple[GPT, str]:
+    config: ModelConfig, start: WeightsConfig, tuning: TuneConfig, *, classes: int, seed: int
+) -> tuple[Decoder, str]:
     """A model whose head gives class logits, as in chapter 6; and the hash of its starting weights."""
     torch.manual_seed(seed)
     model, weights_hash = weights.build(config, start)
@@ -19,13 +19,13 @@ def classifier(
     return model, weights_hash
 
 
-def writer(config: GPTConfig, start: WeightsConfig, tuning: TuneConfig, *, seed: int) -> tuple[GPT, str]:
+def writer(config: ModelConfig, start: WeightsConfig, tuning: TuneConfig, *, seed: int) -> tuple[Decoder, str]:
     """A model that goes on writing, as in chapter 7; and the hash of its starting weights.
 
     Random weights are drawn even where others take their place: LoRA's matrices come after them in the script's order.
     """
     torch.manual_seed(seed)
-    model = GPT(config)
+    model = families.make(config)
     weights_hash = weights.load(model, start)
     tune.choose_trainable(model, tuning, new_head=tuning.trainable is Trainable.last_layer)
     return model, weights_hash

@@ -6,14 +6,15 @@ same seed gives the same random weights. Sources: chapter 4; Radford et al. 2019
 
 # B batch, T tokens, C embedding, H heads, D = C / H per head, V vocabulary (or classes)
 
-from collections.abc import Iterable
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from scratchlab.model.cache import KeyValueCache
 from scratchlab.model.config import GPTConfig
+from scratchlab.model.decoder import Block, Decoder
 
 
 class LayerNorm(nn.Module):
@@ -26,33 +27,6 @@ class LayerNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.layer_norm(x, self.scale.shape, self.scale, self.shift, eps=1e-5)
-
-
-class KeyValueCache:
-    """Keys and values one attention layer has already seen; those of a row's token at position p lie in slot p.
-
-    The rows of a batch may have come to different positions. The owner sets `positions` before every call that brings
-    one token a row; while it is None, a call brings every row's first tokens.
-    """
-
-    def __init__(self, keys: Tensor, values: Tensor) -> None:
-        self.keys = keys  # (B, H, slots, D)
-        self.values = values
-        self.positions: Tensor | None = None  # (B)
-        self.length = 0
-        """Slots that the farthest row has filled, the new token included."""
-
-    def extend(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Keep the new tokens' keys and values (B, H, T, D); return those of all tokens so far."""
-        if self.positions is None:
-            self.length = keys.shape[2]
-            self.keys[:, :, : self.length] = keys
-            self.values[:, :, : self.length] = values
-        else:
-            rows = torch.arange(len(keys), device=keys.device)
-            self.keys[rows, :, self.positions] = keys[:, :, 0]
-            self.values[rows, :, self.positions] = values[:, :, 0]
-        return self.keys[:, :, : self.length], self.values[:, :, : self.length]
 
 
 class MultiHeadAttention(nn.Module):
@@ -95,7 +69,7 @@ class MultiHeadAttention(nn.Module):
             attn_mask=mask,
             dropout_p=self.dropout if self.training else 0.0,
             # a single new token may see everything cached before it: there is nothing left to mask
-            is_causal=self.causal and mask is None and T > 1,
+            is_causal=T > 1 and self.causal and mask is None,
         )
         return self.out_proj(out.transpose(1, 2).reshape(B, T, C))
 
@@ -113,7 +87,7 @@ class FeedForward(nn.Module):
         return self.layers(x)
 
 
-class TransformerBlock(nn.Module):
+class TransformerBlock(Block):
     """Attention and feed-forward, each behind a norm and around a shortcut (pre-norm)."""
 
     def __init__(self, config: GPTConfig) -> None:
@@ -130,18 +104,18 @@ class TransformerBlock(nn.Module):
         self.norm2 = LayerNorm(config.emb_dim)
         self.drop_shortcut = nn.Dropout(config.drop_rate_shortcut)
 
-    def forward(self, x: Tensor, cache: KeyValueCache | None = None, mask: Tensor | None = None) -> Tensor:
-        """Map (B, T, C) to (B, T, C); `cache` and `mask` as in `MultiHeadAttention.forward`."""
+    def forward(
+        self, x: Tensor, positions: Tensor, cache: KeyValueCache | None = None, mask: Tensor | None = None
+    ) -> Tensor:
+        """As `Block.forward`; positions are in `x` already, since GPT-2 adds them to the embedding."""
         x = x + self.drop_shortcut(self.att(self.norm1(x), cache, mask))
         return x + self.drop_shortcut(self.ff(self.norm2(x)))
 
 
-class GPT(nn.Module):
-    """Token ids in, logits out; the steps between can be called one by one.
+class GPT(Decoder):
+    """Token ids in, logits out: `embed`, each of `blocks`, `head`, one after the other (`Decoder.forward`)."""
 
-    `embed`, each of `trf_blocks`, and `head` are the seams: what no trainable parameter can change may be run once and
-    its output kept, and `head` may be asked for some positions only.
-    """
+    config: GPTConfig
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
@@ -158,31 +132,16 @@ class GPT(nn.Module):
     def blocks(self) -> list[TransformerBlock]:
         return cast(list[TransformerBlock], list(self.trf_blocks))
 
-    def embed(self, ids: Tensor, positions: Tensor | None = None) -> Tensor:
-        """Turn ids (B, T) into (B, T, C); `positions` (T or B, T) default to 0 ... T-1.
-
-        Raises:
-            ValueError: more tokens than `context_length`.
-        """
-        T = ids.shape[1]
-        if T > self.config.context_length:
-            raise ValueError(f"{T} tokens, but the model's context_length is {self.config.context_length}")
-        if positions is None:
-            positions = torch.arange(T, device=ids.device)
+    def embed(self, ids: Tensor, positions: Tensor) -> Tensor:
+        if ids.shape[1] > self.config.context_length:
+            raise ValueError(f"{ids.shape[1]} tokens, but the model's context_length is {self.config.context_length}")
         return self.drop_emb(self.tok_emb(ids) + self.pos_emb(positions))
 
     def head(self, x: Tensor) -> Tensor:
-        """Final norm and output head: (..., C) to (..., V)."""
         return self.out_head(self.final_norm(x))
 
-    def forward(self, ids: Tensor, where: Tensor | None = None) -> Tensor:
-        """Map ids (B, T) to logits (B, T, V); with `where` (boolean, B, T) to those of its N true places (N, V)."""
-        x = self.embed(ids)
-        for block in self.blocks:
-            x = block(x)
-        return self.head(x if where is None else x[where])
-
-
-def count(parameters: Iterable[nn.Parameter], *, trainable_only: bool = False) -> int:
-    """Number of scalars in `parameters`."""
-    return sum(p.numel() for p in parameters if p.requires_grad or not trainable_only)
+    def new_cache(self, rows: int, slots: int, *, like: Tensor) -> list[KeyValueCache]:
+        heads = self.config.n_heads
+        return [
+            KeyValueCache.empty(rows, heads, slots, self.config.emb_dim // heads, like=like) for _ in self.trf_blocks
+        ]

@@ -1,4 +1,4 @@
-"""Write a GPT as a Hugging Face GPT-2 folder."""
+"""Write a model as a Hugging Face folder, in the form that `transformers` has for its family."""
 
 import json
 from pathlib import Path
@@ -7,30 +7,43 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from scratchlab.model.decoder import Decoder
 from scratchlab.model.gpt import GPT
-from scratchlab.text import END_OF_TEXT
 
 
-def save_huggingface(model: GPT, folder: Path) -> None:
+def save_huggingface(model: Decoder, folder: Path) -> None:
     """Write config.json and model.safetensors, as `transformers` reads them; LoRA must have been merged.
 
+    Parameters are written in their own number format.
+
+    Raises:
+        ValueError: transformers has no form of this model.
+    """
+    from safetensors.torch import save_file
+
+    if not isinstance(model, GPT):
+        raise ValueError(f"a {type(model).__name__} has no Hugging Face form here; possible: .pth, .safetensors")
+    config, tensors = gpt2(model)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    save_file({k: v.contiguous() for k, v in tensors.items()}, folder / "model.safetensors", {"format": "pt"})
+
+
+def gpt2(model: GPT) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """A GPT as a GPT-2: its configuration and its tensors.
+
     Linear weights are turned round, query, key and value joined, and the head kept apart from the token embedding.
-    Parameters are written in their own number format; where the model has no query, key and value biases, zeros stand
-    for them.
+    Where the model has no query, key and value biases, zeros stand for them.
 
     Raises:
         ValueError: GPT-2 cannot be what this model is.
     """
-    from safetensors.torch import save_file
-
     if not model.config.causal:
         raise ValueError("model.causal=false: GPT-2's attention is causal, so it has no form of this model")
     state = model.state_dict()
     if state.get("out_head.weight") is None or "out_head.bias" in state:
         raise ValueError("the model's head is no language-model head, or has LoRA layers that were not merged")
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(config_of(model), indent=2) + "\n", encoding="utf-8")
-    save_file({k: v.contiguous() for k, v in renamed(model).items()}, folder / "model.safetensors", {"format": "pt"})
+    return config_of(model), renamed(model)
 
 
 def config_of(model: GPT) -> dict[str, Any]:
@@ -49,8 +62,8 @@ def config_of(model: GPT) -> dict[str, Any]:
         "resid_pdrop": config.drop_rate_shortcut,
         "attn_pdrop": config.drop_rate_attn,
         "tie_word_embeddings": False,
-        "bos_token_id": END_OF_TEXT,
-        "eos_token_id": END_OF_TEXT,
+        "bos_token_id": model.tokenizer.end,
+        "eos_token_id": model.tokenizer.end,
     }
 
 

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from scratchlab.files import in_one_step
-from scratchlab.model.gpt import GPT
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ def safetensors(file: Any) -> dict[str, Stored]:
     }
 
 
-def copy_into(model: GPT, found: dict[str, Stored], where: str) -> None:
+def copy_into(model: nn.Module, found: dict[str, Stored], where: str) -> None:
     """Copy tensors under the model's parameter names into it; one on the meta device comes to the CPU.
 
     Raises:
@@ -60,7 +59,7 @@ def copy_into(model: GPT, found: dict[str, Stored], where: str) -> None:
             parameter.copy_(found[name].read())
 
 
-def load_checkpoint(model: GPT, path: Path) -> None:
+def load_checkpoint(model: nn.Module, path: Path) -> None:
     """Load a state dict with the book's parameter names: the author's published ones, the book's `.pth`, or our own.
 
     Causal masks saved as buffers are ignored, and so is an optimizer's state (see `optimizer_state`). Weights with
@@ -82,7 +81,7 @@ def load_checkpoint(model: GPT, path: Path) -> None:
     _copy_named(model, {name: Stored(tuple(tensor.shape), tensor.detach) for name, tensor in state.items()}, path)
 
 
-def _copy_named(model: GPT, stored: dict[str, Stored], path: Path) -> None:
+def _copy_named(model: nn.Module, stored: dict[str, Stored], path: Path) -> None:
     lora = [name for name in stored if name.endswith((".lora.A", ".lora.B"))]
     if lora and not any(name.endswith(".lora.A") for name in model.state_dict()):
         raise ValueError(
@@ -133,11 +132,10 @@ def _some(names: Iterable[str], most: int = 8) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def save_state(model: GPT, path: Path, optimizer: torch.optim.Optimizer | None = None) -> None:
+def save_state(model: nn.Module, path: Path, optimizer: torch.optim.Optimizer | None = None) -> None:
     """Write the weights as .safetensors, or as .pth in the book's layouts; `path` is whole or not there at all.
 
     A .pth file is the plain state dict, or with `optimizer` the book's `model_state_dict` and `optimizer_state_dict`.
-    The head is written beside the token embedding: the two are not tied.
 
     Raises:
         ValueError: another ending, or an optimizer for .safetensors, which holds tensors only.

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from scratchlab.model.config import LoRAScaling, Trainable, TuneConfig
-from scratchlab.model.gpt import GPT
+from scratchlab.model.decoder import Decoder
 
 
 class LoRALayer(nn.Module):
@@ -65,22 +65,30 @@ def merge_lora(module: nn.Module) -> None:
             merge_lora(child)
 
 
-def add_class_head(model: GPT, classes: int) -> None:
+def add_class_head(model: Decoder, classes: int) -> None:
     """Replace the vocabulary head by a new, trainable one for `classes`, with a bias (chapter 6)."""
     model.out_head = nn.Linear(model.config.emb_dim, classes)
 
 
-def choose_trainable(model: GPT, config: TuneConfig, *, new_head: bool) -> None:
+def choose_trainable(model: Decoder, config: TuneConfig, *, new_head: bool) -> None:
     """Set `requires_grad` on every parameter, and wrap with LoRA where asked.
 
     `new_head`: the output head was just made for the task. It then trains under every choice, LoRA included, where its
     own weights train beside its A and B (as in the script behind the book's classification table; appendix E
     freezes them).
+
+    Raises:
+        ValueError: the model has fewer blocks than are to be trained, or no head of its own.
     """
     everything = config.trainable is Trainable.all
     for parameter in model.parameters():
         parameter.requires_grad = everything
     if new_head:
+        if model.out_head is None:
+            raise ValueError(
+                f"tune={config.trainable.name}: the model's head is its token embedding, so it has no last layer to "
+                "train alone; possible: tune=last_block, tune=last_two_blocks, tune=all, tune=lora"
+            )
         for parameter in model.out_head.parameters():
             parameter.requires_grad = True
     blocks = {Trainable.last_block: 1, Trainable.last_two_blocks: 2}.get(config.trainable, 0)

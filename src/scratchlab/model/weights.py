@@ -14,11 +14,12 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from scratchlab.data.assets import Asset, Hub, Web, fetch, sha256
-from scratchlab.model.config import GPTConfig, WeightsConfig, WeightSource, published_size
-from scratchlab.model.gpt import GPT
+from scratchlab.model.config import GPTConfig, ModelConfig, WeightsConfig, WeightSource, published_size
+from scratchlab.model.decoder import Decoder
+from scratchlab.model.families import make
 from scratchlab.model.state_files import Stored, copy_into, load_checkpoint, safetensors
 from scratchlab.model.state_files import optimizer_state as optimizer_state  # offered here too
 from scratchlab.model.state_files import save_state as save_state
@@ -66,17 +67,17 @@ HUGGINGFACE = {
 }
 
 
-def build(config: GPTConfig, weights: WeightsConfig) -> tuple[GPT, str]:
+def build(config: ModelConfig, weights: WeightsConfig) -> tuple[Decoder, str]:
     """Make a model that starts from `weights`; its hash as from `load`.
 
     Where weights are loaded, no random ones are made first: nothing is drawn, and no memory is used twice.
     """
     with nullcontext() if weights.source is WeightSource.random else torch.device("meta"):
-        model = GPT(config)
+        model = make(config)
     return model, load(model, weights)
 
 
-def load(model: GPT, config: WeightsConfig) -> str:
+def load(model: Decoder, config: WeightsConfig) -> str:
     """Copy the configured weights into a fresh model; the sha256 of the file that holds them, or `random`.
 
     Parameters keep their device and number format; a model on the meta device comes to the CPU.
@@ -93,15 +94,23 @@ def load(model: GPT, config: WeightsConfig) -> str:
             load_checkpoint(model, path)
             return sha256(path)
         case WeightSource.huggingface:
-            path = fetch(HUGGINGFACE[published_size(model.config)])
+            path = fetch(HUGGINGFACE[_size(model)])
             load_huggingface(model, path)
             return sha256(path)
         case WeightSource.openai:
-            files = OPENAI[published_size(model.config)]
+            files = OPENAI[_size(model)]
             index, data = fetch(files[_INDEX]), fetch(files[_DATA])
             with side_by_side(index, data) as folder:
                 load_openai(model, folder / "model.ckpt")
             return sha256(data)
+
+
+def _size(model: Decoder) -> str:
+    if not isinstance(model.config, GPTConfig):
+        raise ValueError(
+            f"GPT-2's weights do not fit a {type(model).__name__}; possible: weights=random, weights=checkpoint"
+        )
+    return published_size(model.config)
 
 
 @contextmanager
@@ -116,7 +125,7 @@ def side_by_side(*files: Path) -> Iterator[Path]:
         yield Path(folder)
 
 
-def load_openai(model: GPT, prefix: Path) -> None:
+def load_openai(model: nn.Module, prefix: Path) -> None:
     """Load a TensorFlow checkpoint with OpenAI's variable names; `prefix` is its path without `.index`."""
     # both keep it from talking, and are read when it is imported: here, because that takes seconds
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -146,7 +155,7 @@ def _openai_name(name: str) -> str:
     return re.sub(r"\.[wg]$", ".weight", re.sub(r"\.b$", ".bias", name))
 
 
-def load_huggingface(model: GPT, path: Path) -> None:
+def load_huggingface(model: nn.Module, path: Path) -> None:
     """Load a `model.safetensors` with Hugging Face's GPT-2 names."""
     from safetensors import safe_open
 

@@ -28,6 +28,7 @@ class ComputeConfig:
     """`auto` takes CUDA where there is one, else the CPU; mps only when asked (its numbers differ, see the docs)."""
     precision: Precision = Precision.float32
     compile: bool = False
+    """Compile a model's blocks, for training, evaluation and generation alike."""
     threads: int = bookkeeping(0)
     """CPU threads; 0 leaves torch's choice."""
 

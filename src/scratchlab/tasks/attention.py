@@ -88,7 +88,7 @@ def attention(config: Attention, record: "Record") -> dict[str, Any]:
     import torch
 
     from scratchlab.model import compute
-    from scratchlab.model.gpt import count
+    from scratchlab.model.parameters import count
 
     machine = compute.prepare(config.compute)
     record.device = machine.name

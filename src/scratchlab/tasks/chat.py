@@ -11,7 +11,7 @@ from scratchlab.training import trained as trained_runs
 
 if TYPE_CHECKING:
     from scratchlab.model.compute import Compute
-    from scratchlab.model.gpt import GPT
+    from scratchlab.model.decoder import Decoder
     from scratchlab.record import Record
 
 
@@ -79,28 +79,26 @@ def lines() -> Iterator[str]:
             yield line.strip()
 
 
-def answered(model: "GPT", run: Any, config: Chat, line: str, machine: "Compute") -> Iterator[str]:
+def answered(model: "Decoder", run: Any, config: Chat, line: str, machine: "Compute") -> Iterator[str]:
     """The response to an instruction, in the template of the run, as it is written."""
     from scratchlab import sampling
     from scratchlab.prompts import extract_while_written, render
-    from scratchlab.text import END_OF_TEXT, encoding
 
     question, _ = render(run.prompt, {"instruction": line, "input": config.input, "output": ""})
-    ids = encoding().encode(question, disallowed_special=())
+    ids = model.tokenizer.encode_plain(question)
     with machine.autocast():
-        tokens = (token for _, token in sampling.stream(model, [ids], config.sampling, end_token=END_OF_TEXT))
-        yield from extract_while_written(run.prompt, sampling.to_text(tokens))
+        tokens = (token for _, token in sampling.stream(model, [ids], config.sampling, end_token=model.tokenizer.end))
+        yield from extract_while_written(run.prompt, sampling.to_text(model.tokenizer, tokens))
 
 
-def classified(model: "GPT", run: Any, length: int | None, line: str, machine: "Compute") -> str:
+def classified(model: "Decoder", run: Any, length: int | None, line: str, machine: "Compute") -> str:
     """The class of a message and its probability; the message is brought to the length that training had."""
     import torch
 
     from scratchlab.model.classifier import class_logits
-    from scratchlab.text import END_OF_TEXT, encoding
 
-    ids = encoding().encode(line, disallowed_special=())[: length or run.model.context_length]
-    ids += [END_OF_TEXT] * ((length or 0) - len(ids))
+    ids = model.tokenizer.encode_plain(line)[: length or run.model.context_length]
+    ids += [model.tokenizer.pad] * ((length or 0) - len(ids))
     with torch.no_grad(), machine.autocast():
         logits = class_logits(model, torch.tensor([ids], device=machine.device), run.position)[0]
     probabilities = logits.float().softmax(dim=-1)

@@ -1,4 +1,4 @@
-"""Fine-tune a GPT to tell spam from ham: chapter 6, its exercises, and every row of the book's table of variants."""
+"""Fine-tune a model to tell spam from ham: chapter 6, its exercises, and every row of the book's table of variants."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -73,7 +73,7 @@ def classify(config: Classify, record: "Record") -> dict[str, Any]:
 
     machine = compute.prepare(config.compute)
     record.device = machine.name
-    encoded = spam.encode(spam.load(config.data), config.data, config.model.context_length)
+    encoded = spam.encode(spam.load(config.data), config.data, config.model.tokenizer, config.model.context_length)
     record.hashes |= {f"{name}_split": split.fingerprint() for name, split in encoded.splits.items()}
     model, record.hashes["weights"] = config.build()
     machine.prepare(model)

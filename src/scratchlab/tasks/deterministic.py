@@ -3,10 +3,9 @@
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from scratchlab.model.config import GPTConfig, WeightsConfig
+from scratchlab.model.config import ModelConfig, WeightsConfig, check_vocabulary
 from scratchlab.runs.config import Run
 from scratchlab.sampling_config import SamplingConfig
-from scratchlab.text import check_vocab_size
 
 if TYPE_CHECKING:
     from scratchlab.record import Record
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 class Deterministic(Run):
     task: ClassVar[str] = "deterministic"
 
-    model: GPTConfig
+    model: ModelConfig
     weights: WeightsConfig
     sampling: SamplingConfig
     """The ordinary sampling that the two ways are told from; top-k 1 is tried at its temperature."""
@@ -25,7 +24,7 @@ class Deterministic(Run):
     """How often each way is tried, each time from another seed."""
 
     def __post_init__(self) -> None:
-        check_vocab_size(self.model.vocab_size)
+        check_vocabulary(self.model)
         if not self.prompt:
             raise ValueError("prompt='': must hold at least one character to go on from")
         if self.repeats < 2:
@@ -44,7 +43,7 @@ class Deterministic(Run):
 def deterministic(config: Deterministic, record: "Record") -> dict[str, Any]:
     import torch
 
-    from scratchlab import sampling, text
+    from scratchlab import sampling
     from scratchlab.model import compute, weights
 
     machine = compute.prepare(config.compute)
@@ -52,7 +51,8 @@ def deterministic(config: Deterministic, record: "Record") -> dict[str, Any]:
     torch.manual_seed(config.seed)
     model, record.hashes["weights"] = weights.build(config.model, config.weights)
     machine.prepare(model)
-    ids = text.encode(config.prompt)
+    tokenizer = config.model.tokenizer
+    ids = tokenizer.encode(config.prompt)
 
     def tries(way: SamplingConfig) -> list[list[int]]:
         found = []
@@ -71,10 +71,10 @@ def deterministic(config: Deterministic, record: "Record") -> dict[str, Any]:
     distinct = {name: len({tuple(new) for new in tried}) for name, tried in found.items()}
     greedy = found["temperature_0"][0]
     record.write_text(
-        "samples.txt", "".join(f"{name}: {text.encoding().decode(ids + tried[0])!r}\n" for name, tried in found.items())
+        "samples.txt", "".join(f"{name}: {tokenizer.decode(ids + tried[0])!r}\n" for name, tried in found.items())
     )
     return {
         "ways_equal": all(new == greedy for name in ("temperature_0", "top_k_1") for new in found[name]),
         "new_ids": greedy,
-        "text": text.encoding().decode(ids + greedy),
+        "text": tokenizer.decode(ids + greedy),
     } | {f"distinct_texts_{name}": number for name, number in distinct.items()}

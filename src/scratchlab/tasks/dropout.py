@@ -3,13 +3,13 @@
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from scratchlab.model.config import GPTConfig
+from scratchlab.model.config import ModelConfig
 from scratchlab.runs.config import Run
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from scratchlab.model.gpt import GPT
+    from scratchlab.model.decoder import Decoder
     from scratchlab.record import Record
 
 RATES = {"emb": "drop_rate_emb", "shortcut": "drop_rate_shortcut", "attn": "drop_rate_attn"}
@@ -20,7 +20,7 @@ RATES = {"emb": "drop_rate_emb", "shortcut": "drop_rate_shortcut", "attn": "drop
 class Dropout(Run):
     task: ClassVar[str] = "dropout"
 
-    model: GPTConfig
+    model: ModelConfig
     sequences: int = 2048
     """One-token sequences that the measurement is made on."""
 
@@ -32,19 +32,19 @@ class Dropout(Run):
 def dropout(config: Dropout, record: "Record") -> dict[str, Any]:
     import torch
 
-    from scratchlab.model.gpt import GPT
+    from scratchlab.model import families
 
-    def made(**rates: float) -> "GPT":
+    def made(**rates: float) -> "Decoder":
         torch.manual_seed(config.seed)
         every: dict[str, Any] = dict.fromkeys(RATES.values(), 0.0) | rates
-        return GPT(replace(config.model, **every))
+        return families.make(replace(config.model, **every))
 
     rates = {key: getattr(config.model, key) for key in RATES.values()}
     model = made(**rates)
-    metrics: dict[str, Any] = {f"{site}_dropped": share for site, share in dropped(model, config.sequences).items()}
+    metrics: dict[str, Any] = {f"{site}_dropped": share for site, share in dropped(model, config).items()}
     acting = {}
     for key, rate in rates.items():
-        shares = dropped(made(**{key: rate}), config.sequences)
+        shares = dropped(made(**{key: rate}), config)
         acting[key] = [site for site, share in shares.items() if share > 0]
     plain = made()
     ids = torch.randint(config.model.vocab_size, (2, min(8, config.model.context_length)))
@@ -59,7 +59,7 @@ def dropout(config: Dropout, record: "Record") -> dict[str, Any]:
     }
 
 
-def dropped(model: "GPT", sequences: int) -> dict[str, float]:
+def dropped(model: "Decoder", config: Dropout) -> dict[str, float]:
     """The share of values that training sets to zero, at each site.
 
     A sequence of one token attends to itself alone, so a dropped attention weight shows as a head whose output is zero.
@@ -73,19 +73,17 @@ def dropped(model: "GPT", sequences: int) -> dict[str, float]:
         return lambda module, inputs, output: found[site].append((output == 0).flatten())
 
     def keep_heads(module: nn.Module, inputs: "tuple[Tensor, ...]") -> None:
-        heads = inputs[0].unflatten(-1, (model.config.n_heads, -1))  # (B, 1, H, D)
+        heads = inputs[0].unflatten(-1, (config.model.n_heads, -1))  # (B, 1, H, D)
         found["attn"].append((heads == 0).all(dim=-1).flatten())
 
-    hooks = [model.drop_emb.register_forward_hook(keep("emb"))]
+    hooks = [model.get_submodule("drop_emb").register_forward_hook(keep("emb"))]
     for block in model.blocks:
-        hooks.append(block.drop_shortcut.register_forward_hook(keep("shortcut")))
-        hooks.append(block.att.out_proj.register_forward_pre_hook(keep_heads))
+        hooks.append(block.get_submodule("drop_shortcut").register_forward_hook(keep("shortcut")))
+        hooks.append(block.get_submodule("att.out_proj").register_forward_pre_hook(keep_heads))
     model.train()
-    ids = torch.randint(model.config.vocab_size, (sequences, 1))
+    ids = torch.randint(config.model.vocab_size, (config.sequences, 1))
     with torch.no_grad():
-        x = model.embed(ids)
-        for block in model.blocks:
-            x = block(x)
+        model.states(ids)
     for hook in hooks:
         hook.remove()
     return {site: torch.cat(zeros).double().mean().item() for site, zeros in found.items()}

@@ -1,9 +1,7 @@
 """Write a trained run's model in the formats that other programs read, LoRA merged into plain weights."""
 
-import json
 import logging
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from scratchlab.runs.config import Run
@@ -35,8 +33,8 @@ class Export(Run):
 def export(config: Export, record: "Record") -> dict[str, Any]:
     """Write model.pth as the book's code loads it, model.safetensors, and (for language models) huggingface/."""
     from scratchlab.model import tune
-    from scratchlab.model.gpt import count
     from scratchlab.model.huggingface import save_huggingface
+    from scratchlab.model.parameters import count
     from scratchlab.model.state_files import save_state
 
     trained = trained_runs.load(trained_runs.find(config.run, config.out))
@@ -47,7 +45,9 @@ def export(config: Export, record: "Record") -> dict[str, Any]:
     if not trained.config.classes:
         folder = record.folder / "huggingface"
         save_huggingface(trained.model, folder)
-        save_tokenizer(folder, trained.config.model.context_length)
+        # beside the model, the tokenizer that it reads with
+        for name, content in trained.model.tokenizer.files(trained.config.model.context_length).items():
+            (folder / name).write_text(content, encoding="utf-8")
         files += sorted(folder.iterdir())
     else:
         log.warning(
@@ -57,13 +57,3 @@ def export(config: Export, record: "Record") -> dict[str, Any]:
         "files": {str(path.relative_to(record.folder)): path.stat().st_size for path in files},
         "parameters": count(trained.model.parameters()),
     }
-
-
-def save_tokenizer(folder: Path, context_length: int) -> None:
-    """Lay GPT-2's tokenizer beside the model."""
-    from scratchlab.text import vocabulary_files
-
-    about = {"tokenizer_class": "GPT2Tokenizer", "model_max_length": context_length}
-    files = vocabulary_files() | {"tokenizer_config.json": json.dumps(about, indent=2) + "\n"}
-    for name, content in files.items():
-        (folder / name).write_text(content, encoding="utf-8")

@@ -5,13 +5,12 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from scratchlab.model.config import GPTConfig, WeightsConfig
+from scratchlab.model.config import ModelConfig, WeightsConfig, check_vocabulary
 from scratchlab.runs.config import Run
 from scratchlab.sampling_config import SamplingConfig
-from scratchlab.text import END_OF_TEXT, check_vocab_size
 
 if TYPE_CHECKING:
-    from scratchlab.model.gpt import GPT
+    from scratchlab.model.decoder import Decoder
     from scratchlab.record import Record
 
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 class Generate(Run):
     task: ClassVar[str] = "generate"
 
-    model: GPTConfig
+    model: ModelConfig
     weights: WeightsConfig
     sampling: SamplingConfig
     prompts: list[str] = field(default_factory=lambda: ["Every effort moves you"])
@@ -28,7 +27,7 @@ class Generate(Run):
     """End a text where the model writes the end-of-text token."""
 
     def __post_init__(self) -> None:
-        check_vocab_size(self.model.vocab_size)
+        check_vocabulary(self.model)
         if not self.prompts or not all(self.prompts):
             raise ValueError(f"prompts={self.prompts}: needs at least one, and none may be empty")
         self.weights.check(self.model)
@@ -40,12 +39,12 @@ class Generate(Run):
 def generate(config: Generate, record: "Record") -> dict[str, Any]:
     import torch
 
-    from scratchlab import text
     from scratchlab.model import compute, weights
 
     machine = compute.prepare(config.compute)
     record.device = machine.name
-    prompts = [text.encode(prompt) for prompt in config.prompts]
+    tokenizer = config.model.tokenizer
+    prompts = [tokenizer.encode(prompt) for prompt in config.prompts]
     torch.manual_seed(config.seed)
     model, record.hashes["weights"] = weights.build(config.model, config.weights)
     machine.prepare(model)
@@ -54,7 +53,7 @@ def generate(config: Generate, record: "Record") -> dict[str, Any]:
     with machine.autocast():
         new = write(config, model, prompts)
     seconds = time.perf_counter() - started
-    texts = [prompt + text.encoding().decode(ids) for prompt, ids in zip(config.prompts, new, strict=True)]
+    texts = [prompt + tokenizer.decode(ids) for prompt, ids in zip(config.prompts, new, strict=True)]
     record.write_text("texts.json", json.dumps(texts, ensure_ascii=False, indent=1) + "\n")
     tokens = sum(map(len, new))
     return {
@@ -66,15 +65,16 @@ def generate(config: Generate, record: "Record") -> dict[str, Any]:
     }
 
 
-def write(config: Generate, model: "GPT", prompts: list[list[int]]) -> list[list[int]]:
+def write(config: Generate, model: "Decoder", prompts: list[list[int]]) -> list[list[int]]:
     """The new tokens of each prompt; on the terminal as they come for one prompt, else when all are done."""
-    from scratchlab import sampling, text
+    from scratchlab import sampling
 
-    end = END_OF_TEXT if config.stop_at_end_of_text else None
+    tokenizer = model.tokenizer
+    end = tokenizer.end if config.stop_at_end_of_text else None
     if len(prompts) > 1:
         new = sampling.generate(model, prompts, config.sampling, end_token=end)
         for prompt, ids in zip(config.prompts, new, strict=True):
-            print(f"{prompt}{text.encoding().decode(ids)}\n")
+            print(f"{prompt}{tokenizer.decode(ids)}\n")
         return new
     written: list[int] = []
 
@@ -84,7 +84,7 @@ def write(config: Generate, model: "GPT", prompts: list[list[int]]) -> list[list
             yield token
 
     print(config.prompts[0], end="", flush=True)
-    for piece in sampling.to_text(tokens()):
+    for piece in sampling.to_text(tokenizer, tokens()):
         print(piece, end="", flush=True)
     print()
     return [written]

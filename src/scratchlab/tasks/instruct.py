@@ -1,4 +1,4 @@
-"""Fine-tune a GPT to follow instructions, let it answer the test split, and score the answers: chapter 7."""
+"""Fine-tune a model to follow instructions, let it answer the test split, and score the answers: chapter 7."""
 
 import logging
 from dataclasses import dataclass
@@ -9,14 +9,13 @@ from scratchlab.judge_config import JudgeBackend, JudgeConfig
 from scratchlab.prompts import PromptConfig
 from scratchlab.runs.identity import bookkeeping, fingerprint
 from scratchlab.sampling_config import SamplingConfig
-from scratchlab.text import VOCAB_SIZE
 from scratchlab.train_config import TrainConfig
 from scratchlab.training.fine_tuning import FineTuning
 
 if TYPE_CHECKING:
     from scratchlab.data.instructions import Entry, Instructions
     from scratchlab.model.compute import Compute
-    from scratchlab.model.gpt import GPT
+    from scratchlab.model.decoder import Decoder
     from scratchlab.record import Record
     from scratchlab.resume import Resume
 
@@ -54,11 +53,6 @@ class Instruct(FineTuning):
                 f"train.max_length={length}: possible: 2 to model.context_length={context}; "
                 f"nearest: train.max_length={min(max(length, 2), context)}"
             )
-        if self.model.vocab_size < VOCAB_SIZE:
-            raise ValueError(
-                f"model.vocab_size={self.model.vocab_size}: the encoding has ids up to {VOCAB_SIZE - 1}; "
-                f"nearest: model.vocab_size={VOCAB_SIZE}"
-            )
 
     def inputs(self) -> dict[str, str]:
         return self.data.inputs() | self.weights.inputs()
@@ -74,7 +68,8 @@ def instruct(config: Instruct, record: "Record") -> dict[str, Any]:
     machine = compute.prepare(config.compute)
     record.device = machine.name
     entries = instructions.load(config.data)
-    splits = {name: instructions.Instructions(part, config.prompt) for name, part in entries.items()}
+    tokenizer = config.model.tokenizer
+    splits = {name: instructions.Instructions(part, config.prompt, tokenizer) for name, part in entries.items()}
     record.hashes |= {f"{name}_split": data.fingerprint() for name, data in splits.items()}
     model, record.hashes["weights"] = config.build()
     machine.prepare(model)
@@ -113,7 +108,7 @@ def instruct(config: Instruct, record: "Record") -> dict[str, Any]:
 def train(
     config: Instruct,
     record: "Record",
-    model: "GPT",
+    model: "Decoder",
     splits: "dict[str, Instructions]",
     machine: "Compute",
     before: "Resume",

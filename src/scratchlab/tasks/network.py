@@ -43,7 +43,7 @@ def network(config: Network, record: "Record") -> dict[str, Any]:
 
     from scratchlab import train
     from scratchlab.model import compute
-    from scratchlab.model.gpt import count
+    from scratchlab.model.parameters import count
 
     machine = compute.prepare(config.compute)
     record.device = machine.name

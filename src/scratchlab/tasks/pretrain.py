@@ -1,14 +1,13 @@
-"""Pretrain a GPT on a text, from random weights or from a checkpoint on: chapter 5, exercise 5.4, appendix D."""
+"""Pretrain a model on a text, from random weights or from a checkpoint on: chapter 5, exercise 5.4, appendix D."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from scratchlab.data.config import CorpusConfig
-from scratchlab.model.config import GPTConfig, WeightsConfig, WeightSource
+from scratchlab.model.config import ModelConfig, WeightsConfig, WeightSource, check_vocabulary
 from scratchlab.runs.config import TrainingRun
 from scratchlab.sampling_config import SamplingConfig
-from scratchlab.text import check_vocab_size
 from scratchlab.train_config import PretrainTraining
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ class Pretrain(TrainingRun):
     task: ClassVar[str] = "pretrain"
     goes_on_from: ClassVar[str] = "continue_run"
 
-    model: GPTConfig
+    model: ModelConfig
     weights: WeightsConfig
     data: CorpusConfig
     train: PretrainTraining
@@ -36,7 +35,7 @@ class Pretrain(TrainingRun):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_vocab_size(self.model.vocab_size)
+        check_vocabulary(self.model)
         length = self.train.max_length
         if length is not None and length > self.model.context_length:
             raise ValueError(
@@ -107,6 +106,7 @@ def pretrain(config: Pretrain, record: "Record") -> dict[str, Any]:
     loaders = corpus.loaders(
         corpus.read(config.data),
         config.data,
+        config.model.tokenizer,
         length=config.window,
         stride=config.train.stride or config.window,
         batch_size=config.train.batch_size,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from scratchlab.data.instructions_config import InstructionsConfig
+from scratchlab.model.config import ModelConfig, check_vocabulary
 from scratchlab.prompts import PromptConfig
 from scratchlab.runs.config import Run
 
@@ -20,6 +21,8 @@ class Preview(Run):
     task: ClassVar[str] = "preview"
     recorded: ClassVar[bool] = False
 
+    model: ModelConfig
+    """Whose tokenizer reads the entries."""
     data: InstructionsConfig
     prompt: PromptConfig
     mask_instruction: bool = True
@@ -31,6 +34,7 @@ class Preview(Run):
     """How many to show."""
 
     def __post_init__(self) -> None:
+        check_vocabulary(self.model)
         for key, least in (("max_length", 2), ("first", 0), ("entries", 0)):
             if getattr(self, key) < least:
                 raise ValueError(f"{key}={getattr(self, key)}: must be at least {least}")
@@ -46,7 +50,7 @@ def preview(config: Preview, record: "Record") -> dict[str, Any]:
         raise ValueError(
             f"first={config.first}: there are {len(train)} training entries; possible: 0 to {len(train) - 1}"
         )
-    data = instructions.Instructions(train, config.prompt)
+    data = instructions.Instructions(train, config.prompt, config.model.tokenizer)
     console = Console()
     for index in range(config.first, min(config.first + config.entries, len(train))):
         show_entry(console, index, data[index], config)
@@ -58,7 +62,7 @@ def preview(config: Preview, record: "Record") -> dict[str, Any]:
         f"{counts.masked:,} of {counts.targets:,} targets masked ({metrics['masked_share']:.0%}); {counts.cut} answers "
         f"cut short by max_length={config.max_length}, {counts.lost} lost"
     )
-    means = show_templates(console, train, config.prompt)
+    means = show_templates(console, train, config)
     return metrics | {"token_saving": 1 - counts.tokens_mean / means["alpaca"], "templates": means}
 
 
@@ -66,14 +70,13 @@ def show_entry(console: "Console", index: int, item: "Item", config: Preview) ->
     """Print an entry and its ids, what is no target in grey."""
     from rich.text import Text
 
-    from scratchlab.text import encoding
-
+    decode = config.model.tokenizer.decode
     seen = item.ids[: config.max_length]
     masked = min(item.question, len(seen)) if config.mask_instruction else 1  # the first token is never a target
     where = f"the loss starts after {masked} of {len(seen)} tokens"
     cut = f", {len(item.ids) - len(seen)} more cut off" if len(item.ids) > len(seen) else ""
     console.rule(f"entry {index}: {len(seen)} tokens{cut}; {where}", align="left")
-    console.print(Text(encoding().decode(seen[:masked]), style="bright_black") + Text(encoding().decode(seen[masked:])))
+    console.print(Text(decode(seen[:masked]), style="bright_black") + Text(decode(seen[masked:])))
     ids = Text(" ".join(map(str, seen[:masked])), style="bright_black") + Text(" ")
     console.print(ids + Text(" ".join(map(str, seen[masked:])), style="cyan"))
 
@@ -91,7 +94,7 @@ def show_lengths(console: "Console", data: "Instructions", bars: int = 12) -> No
         console.print(f"{start:>5}-{start + width - 1:<5} {found[place]:>6} {bar}", highlight=False)
 
 
-def show_templates(console: "Console", entries: list[dict[str, str]], own: PromptConfig) -> dict[str, float]:
+def show_templates(console: "Console", entries: list[dict[str, str]], config: Preview) -> dict[str, float]:
     """Print what each template in conf/prompt, and one's own, costs for the same entries; the mean tokens by name."""
     from rich.table import Table
 
@@ -101,8 +104,8 @@ def show_templates(console: "Console", entries: list[dict[str, str]], own: Promp
     table = Table("template", "mean tokens", "against alpaca", "at most", "masked targets")
     counts = {}
     known = templates()
-    for name, prompt in (known if own in known.values() else known | {"your own": own}).items():
-        data = instructions.Instructions(entries, prompt)
+    for name, prompt in (known if config.prompt in known.values() else known | {"your own": config.prompt}).items():
+        data = instructions.Instructions(entries, prompt, config.model.tokenizer)
         counts[name] = instructions.count(data, mask=True, max_length=max(len(item.ids) for item in data))
     for name, found in counts.items():
         saved = found.tokens_mean / counts["alpaca"].tokens_mean - 1

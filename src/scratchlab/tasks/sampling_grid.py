@@ -5,13 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from scratchlab.model.config import GPTConfig, WeightsConfig
+from scratchlab.model.config import ModelConfig, WeightsConfig, check_vocabulary
 from scratchlab.runs.config import Run
 from scratchlab.sampling_config import SamplingConfig
-from scratchlab.text import check_vocab_size
 
 if TYPE_CHECKING:
-    from scratchlab.model.gpt import GPT
+    from scratchlab.model.decoder import Decoder
     from scratchlab.record import Record
 
 log = logging.getLogger(__name__)
@@ -25,7 +24,7 @@ BACK = 16
 class SamplingGrid(Run):
     task: ClassVar[str] = "sampling_grid"
 
-    model: GPTConfig
+    model: ModelConfig
     weights: WeightsConfig
     prompt: str = "Every effort moves you"
     temperatures: list[float] = field(default_factory=lambda: [0.1, 0.5, 0.9, 1.4, 2.0])
@@ -36,7 +35,7 @@ class SamplingGrid(Run):
     max_new_tokens: int = 32
 
     def __post_init__(self) -> None:
-        check_vocab_size(self.model.vocab_size)
+        check_vocabulary(self.model)
         if not self.temperatures or any(t <= 0 for t in self.temperatures):
             raise ValueError(f"temperatures={self.temperatures}: at least one, all above 0; 0 leaves nothing to draw")
         if not self.top_ks or any(k < 0 for k in self.top_ks):
@@ -54,13 +53,13 @@ class SamplingGrid(Run):
 def sampling_grid(config: SamplingGrid, record: "Record") -> dict[str, Any]:
     import torch
 
-    from scratchlab import text
     from scratchlab.model import compute, weights
     from scratchlab.report import plots
 
     machine = compute.prepare(config.compute)
     record.device = machine.name
-    prompt = text.encode(config.prompt)
+    tokenizer = config.model.tokenizer
+    prompt = tokenizer.encode(config.prompt)
     if len(prompt) + config.max_new_tokens > config.model.context_length:
         raise ValueError(
             f"the prompt's {len(prompt)} tokens and max_new_tokens={config.max_new_tokens} do not fit into "
@@ -77,7 +76,7 @@ def sampling_grid(config: SamplingGrid, record: "Record") -> dict[str, Any]:
             torch.manual_seed(config.seed)  # the same draws for every cell, so that only the settings tell them apart
             with machine.autocast():
                 cells[temperature, top_k], new = measure(model, prompt, config.texts, way)
-            samples += f"temperature {temperature:g}, top-k {top_k or 'all'}: {text.encoding().decode(new[0])!r}\n"
+            samples += f"temperature {temperature:g}, top-k {top_k or 'all'}: {tokenizer.decode(new[0])!r}\n"
     record.write_text("samples.txt", samples)
     grids = {name: [[cells[t, k][name] for k in config.top_ks] for t in config.temperatures] for name in MEASURES}
     plots.heat_maps(
@@ -95,7 +94,7 @@ def sampling_grid(config: SamplingGrid, record: "Record") -> dict[str, Any]:
 
 
 def measure(
-    model: "GPT", prompt: list[int], texts: int, way: SamplingConfig
+    model: "Decoder", prompt: list[int], texts: int, way: SamplingConfig
 ) -> tuple[dict[str, float], list[list[int]]]:
     """Write texts, and say how random the choices were and how varied the texts are.
 
@@ -107,7 +106,7 @@ def measure(
 
     new = sampling.generate(model, [prompt] * texts, way)
     with evaluate.evaluating(model):
-        ids = torch.tensor([prompt + row[:-1] for row in new], device=model.tok_emb.weight.device)
+        ids = torch.tensor([prompt + row[:-1] for row in new], device=model.device)
         logits = model(ids)[:, len(prompt) - 1 :].float()
         drawn_from = sampling.probabilities(logits, way.temperature, way.top_k)
         entropy = torch.special.entr(drawn_from).sum(dim=-1).mean().item() / torch.log(torch.tensor(2.0)).item()

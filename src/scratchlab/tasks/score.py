@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from scratchlab.data.config import CorpusConfig
-from scratchlab.model.config import GPTConfig, WeightsConfig
+from scratchlab.model.config import ModelConfig, WeightsConfig, check_vocabulary
 from scratchlab.runs.config import Run
-from scratchlab.text import check_vocab_size
 
 if TYPE_CHECKING:
     from scratchlab.record import Record
@@ -20,7 +19,7 @@ log = logging.getLogger(__name__)
 class Score(Run):
     task: ClassVar[str] = "score"
 
-    model: GPTConfig
+    model: ModelConfig
     weights: WeightsConfig
     data: CorpusConfig
     max_length: int = 256
@@ -28,7 +27,7 @@ class Score(Run):
     batch_size: int = 2
 
     def __post_init__(self) -> None:
-        check_vocab_size(self.model.vocab_size)
+        check_vocabulary(self.model)
         if not 1 <= self.max_length <= self.model.context_length:
             raise ValueError(
                 f"max_length={self.max_length}: possible: 1 to model.context_length={self.model.context_length}"
@@ -53,6 +52,7 @@ def score(config: Score, record: "Record") -> dict[str, Any]:
     loaders = corpus.loaders(
         corpus.read(config.data),
         config.data,
+        config.model.tokenizer,
         length=config.max_length,
         stride=config.max_length,
         batch_size=config.batch_size,

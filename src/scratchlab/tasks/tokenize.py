@@ -20,17 +20,18 @@ class Tokenize(Run):
 
 
 def tokenize(config: Tokenize, record: "Record") -> dict[str, Any]:
-    from scratchlab.text import encode, encoding
+    from scratchlab.text.tokenizer import gpt2
 
-    ids = encode(config.text)
-    raw = [encoding().decode_single_token_bytes(i) for i in ids]
+    tokenizer = gpt2()  # the one that the exercise looks at
+    ids = tokenizer.encode(config.text)
+    raw = [tokenizer.token_bytes(i) for i in ids]
     pieces = [piece.decode("utf-8", errors="replace") for piece in raw]
     # a piece may be part of a character only, which no text can stand for
     alone = [
-        encode(text) if text.encode() == piece else [encoding().encode_single_token(piece)]
-        for text, piece in zip(pieces, raw, strict=True)
+        tokenizer.encode(text) if text.encode() == piece else [i]
+        for i, text, piece in zip(ids, pieces, raw, strict=True)
     ]
-    decoded = encoding().decode(ids)
+    decoded = tokenizer.decode(ids)
     for text, i in zip(pieces, ids, strict=True):
         log.info("%8d  %r", i, text)
     return {

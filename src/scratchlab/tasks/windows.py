@@ -39,10 +39,11 @@ def windows(config: Windows, record: "Record") -> dict[str, Any]:
     import torch
 
     from scratchlab.data import corpus
-    from scratchlab.text import encode
+    from scratchlab.text.tokenizer import gpt2
 
     text = corpus.read(config.data)
-    ids = encode(text)
+    tokenizer = gpt2()  # whose windows chapter 2 prints
+    ids = tokenizer.encode(text)
     data = corpus.Windows(ids, config.max_length, config.stride)
     if not len(data):
         raise ValueError(
@@ -52,7 +53,7 @@ def windows(config: Windows, record: "Record") -> dict[str, Any]:
     torch.manual_seed(config.seed)
     loader = corpus.loader(data, config.batch_size, shuffle=config.shuffle, drop_last=config.drop_last)
     shown = list(islice(loader, config.batches_shown))
-    parts = corpus.split(text, config.data.train_fraction)
+    parts = corpus.split(text, config.data.train_fraction, tokenizer)
     return {
         "inputs": [inputs.tolist() for inputs, _ in shown],
         "targets": [targets.tolist() for _, targets in shown],

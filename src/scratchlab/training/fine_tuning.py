@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from scratchlab.model.config import GPTConfig, Trainable, TuneConfig, WeightsConfig
+from scratchlab.model.config import ModelConfig, Trainable, TuneConfig, WeightsConfig, check_vocabulary
 from scratchlab.runs.config import TrainingRun
 
 if TYPE_CHECKING:
-    from scratchlab.model.gpt import GPT
+    from scratchlab.model.decoder import Decoder
 
 
 @dataclass(kw_only=True)
@@ -17,19 +17,20 @@ class FineTuning(TrainingRun):
     classes: ClassVar[tuple[str, ...]] = ()
     """What the labels 0, 1, ... are called, where the model gets a head for classes; without any it goes on writing."""
 
-    model: GPTConfig
+    model: ModelConfig
     weights: WeightsConfig
     tune: TuneConfig
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_vocabulary(self.model)
         if self.tune.trainable is Trainable.last_two_blocks and self.model.n_layers < 2:
             raise ValueError(
                 f"tune=last_two_blocks: model.n_layers={self.model.n_layers}; possible: tune=last_block, tune=all"
             )
         self.weights.check(self.model)
 
-    def build(self) -> tuple["GPT", str]:
+    def build(self) -> tuple["Decoder", str]:
         """The model, its trainable parameters chosen; and the hash of its starting weights."""
         from scratchlab.model import finetuned
 
@@ -37,15 +38,14 @@ class FineTuning(TrainingRun):
             return finetuned.classifier(self.model, self.weights, self.tune, classes=len(self.classes), seed=self.seed)
         return finetuned.writer(self.model, self.weights, self.tune, seed=self.seed)
 
-    def empty(self) -> "GPT":
+    def empty(self) -> "Decoder":
         """The same model on the meta device, without values: nothing is drawn, and loading uses memory once."""
         import torch
 
-        from scratchlab.model import tune
-        from scratchlab.model.gpt import GPT
+        from scratchlab.model import families, tune
 
         with torch.device("meta"):
-            model = GPT(self.model)
+            model = families.make(self.model)
             if self.classes:
                 tune.add_class_head(model, len(self.classes))
             if self.tune.trainable is Trainable.lora:

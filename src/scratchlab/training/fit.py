@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from scratchlab import evaluate
-from scratchlab.model.gpt import count
+from scratchlab.model.parameters import count
 from scratchlab.progress import progress
 from scratchlab.record import Record, read_history
 from scratchlab.report import plots

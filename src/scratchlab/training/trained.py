@@ -8,7 +8,7 @@ from scratchlab.runs.registry import TASKS
 from scratchlab.training.fine_tuning import FineTuning
 
 if TYPE_CHECKING:
-    from scratchlab.model.gpt import GPT
+    from scratchlab.model.decoder import Decoder
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Trained:
     config: Any
     """Of the type of the run's task, a `FineTuning`."""
     metrics: dict[str, Any]
-    model: "GPT"
+    model: "Decoder"
     """In evaluation mode; LoRA layers as they were trained, apart."""
 
 

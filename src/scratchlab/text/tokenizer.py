@@ -1,7 +1,9 @@
-"""The GPT-2 encoding, from whichever of its published files can be had."""
+"""How a model reads and writes text; and GPT-2's way, from whichever of its published files can be had."""
 
 import json
-from functools import cache
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -10,30 +12,68 @@ from scratchlab.data import assets
 if TYPE_CHECKING:
     import tiktoken
 
-VOCAB_SIZE = 50257
-END_OF_TEXT = 50256
-"""The id of `<|endoftext|>`: ends a text, and pads."""
+
+@dataclass(frozen=True)
+class Tokenizer:
+    """An encoding, and what its special tokens are for. Nothing is loaded before it is asked for."""
+
+    name: str
+    vocab_size: int
+    end: int
+    """The id that ends a text."""
+    pad: int
+    """The id that fills up a row to the length of the others."""
+    load: Callable[[], "tiktoken.Encoding"]
+    """Make the encoding; called once."""
+    files: Callable[[int], dict[str, str]]
+    """The files, name and content, from which `transformers` makes the same tokenizer; given the context length."""
+
+    @cached_property
+    def encoding(self) -> "tiktoken.Encoding":
+        """The encoding itself.
+
+        Raises:
+            FileNotFoundError: its files could not be had; lists what was tried.
+        """
+        return self.load()
+
+    def encode(self, text: str) -> list[int]:
+        """Turn text into ids; where it names the end token (`<|endoftext|>`), that is one, as in the book's loaders."""
+        return self.encoding.encode(text, allowed_special={self.decode([self.end])}, disallowed_special=())
+
+    def encode_plain(self, text: str) -> list[int]:
+        """Turn text into ids; what reads like a special token is text like any other."""
+        return self.encoding.encode_ordinary(text)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Turn ids into text; bytes that are no character become a replacement mark."""
+        return self.encoding.decode(ids)
+
+    def token_bytes(self, token: int) -> bytes:
+        """What one id stands for: part of a character, it may be."""
+        return self.encoding.decode_single_token_bytes(token)
+
+
+_END_TEXT, _END = "<|endoftext|>", 50256
 
 
 @cache
-def encoding() -> "tiktoken.Encoding":
-    """Return GPT-2's byte-pair encoding, 50,257 ids.
+def gpt2() -> Tokenizer:
+    """GPT-2's byte-pair encoding; `<|endoftext|>` ends a text, and pads."""
+    return Tokenizer("GPT-2", _END + 1, end=_END, pad=_END, load=_encoding, files=_files)
 
-    It is read from vocab.bpe and encoder.json, or, where those cannot be had, from the same table as the Whisper
-    package carries it. All give the same ids.
 
-    Raises:
-        FileNotFoundError: none of the files could be had; lists what was tried.
-    """
+def _encoding() -> "tiktoken.Encoding":
+    """Read it from vocab.bpe and encoder.json, or the Whisper package's form of that table: all give the same ids."""
     import tiktoken
     from tiktoken_ext.openai_public import r50k_pat_str
 
     return tiktoken.Encoding(
         name="gpt2",
-        explicit_n_vocab=VOCAB_SIZE,
+        explicit_n_vocab=_END + 1,
         pat_str=r50k_pat_str,
         mergeable_ranks=_ranks(),
-        special_tokens={"<|endoftext|>": END_OF_TEXT},
+        special_tokens={_END_TEXT: _END},
     )
 
 
@@ -55,8 +95,8 @@ def _ranks() -> dict[bytes, int]:
     raise FileNotFoundError("no GPT-2 vocabulary: " + "\n".join(problems[2:]))
 
 
-def vocabulary_files() -> dict[str, str]:
-    """`vocab.json` and `merges.txt`, in the form in which OpenAI published them and Hugging Face tokenizers read them.
+def _files(context_length: int) -> dict[str, str]:
+    """`vocab.json` and `merges.txt`, in the form in which OpenAI published them, and what says which kind they are.
 
     They follow from the encoding, whichever file that was read from: a token's rank is the place of its merge, and what
     is merged are the two pieces that all earlier merges leave of it.
@@ -69,10 +109,12 @@ def vocabulary_files() -> dict[str, str]:
         if len(token) > 1:
             one, other = _pieces(token, ranks, below=rank)
             merges.append(f"{written[one]} {written[other]}")
-    ids = {written[token]: rank for token, rank in ranks.items()} | {"<|endoftext|>": END_OF_TEXT}
+    ids = {written[token]: rank for token, rank in ranks.items()} | {_END_TEXT: _END}
+    about = {"tokenizer_class": "GPT2Tokenizer", "model_max_length": context_length}
     return {
         "vocab.json": json.dumps(dict(sorted(ids.items(), key=lambda item: item[1]))),
         "merges.txt": "\n".join(["#version: 0.2", *merges, ""]),
+        "tokenizer_config.json": json.dumps(about, indent=2) + "\n",
     }
 
 
@@ -92,17 +134,3 @@ def _pieces(token: bytes, ranks: dict[bytes, int], *, below: int) -> list[bytes]
         if rank >= below:
             return parts
         parts[place : place + 2] = [parts[place] + parts[place + 1]]
-
-
-def encode(text: str) -> list[int]:
-    """Turn text into ids; `<|endoftext|>` in it becomes the end-of-text token, as in the book's loaders."""
-    return encoding().encode(text, allowed_special={"<|endoftext|>"})
-
-
-def check_vocab_size(size: int) -> None:
-    """Raise ValueError if a model with that many tokens cannot read and write this encoding."""
-    if size != VOCAB_SIZE:
-        raise ValueError(
-            f"model.vocab_size={size}: text is encoded with GPT-2's {VOCAB_SIZE} tokens; "
-            f"possible: model.vocab_size={VOCAB_SIZE}"
-        )

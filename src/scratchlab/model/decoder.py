@@ -1,0 +1,105 @@
+"""What may be asked of a model, whatever its family: the seam between models and all that uses them.
+
+Tasks, tuning, generation, scoring and export know a `Decoder` and nothing below it.
+"""
+
+# B batch, T tokens, C embedding, V vocabulary (or classes)
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from scratchlab.model.cache import KeyValueCache
+from scratchlab.model.config import DecoderConfig
+from scratchlab.text.tokenizer import Tokenizer
+
+
+class Block(nn.Module, ABC):
+    """One of a decoder's layers."""
+
+    @abstractmethod
+    def forward(
+        self, x: Tensor, positions: Tensor, cache: KeyValueCache | None = None, mask: Tensor | None = None
+    ) -> Tensor:
+        """Map (B, T, C) to (B, T, C).
+
+        `positions`: where the tokens stand in their texts, (T) or (B, T). `mask`: boolean, broadcastable to (B, H, T,
+        all tokens), True where attention is allowed; it replaces the causal rule. Without it a cached call may bring
+        several tokens only while the cache is empty.
+        """
+
+
+class Decoder(nn.Module, ABC):
+    """Token ids in, logits out; the steps between can be called one by one.
+
+    `embed`, each of `blocks`, and `head` are the seams: what no trainable parameter can change may be run once and
+    its output kept, and `head` may be asked for some positions only.
+
+    A class, not a protocol: whoever uses a decoder uses it as a `nn.Module` too, and no type says both.
+    """
+
+    config: DecoderConfig
+    tok_emb: nn.Embedding
+    final_norm: nn.Module
+    out_head: nn.Module | None
+    """What comes after the final norm: a linear layer, which may be replaced by one for classes; None while the token
+    embedding itself is the head (a tied one)."""
+
+    @property
+    @abstractmethod
+    def blocks(self) -> Sequence[Block]:
+        """In the order in which they are run."""
+
+    @abstractmethod
+    def embed(self, ids: Tensor, positions: Tensor) -> Tensor:
+        """Turn ids (B, T) at `positions` (T or B, T) into (B, T, C).
+
+        Raises:
+            ValueError: more tokens than `context_length`.
+        """
+
+    @abstractmethod
+    def head(self, x: Tensor) -> Tensor:
+        """Final norm and output head: (..., C) to (..., V)."""
+
+    @abstractmethod
+    def new_cache(self, rows: int, slots: int, *, like: Tensor) -> list[KeyValueCache]:
+        """Room for the keys and values of `slots` tokens of each of `rows` texts, block by block.
+
+        `like`: what `embed` gave, for device and number format.
+        """
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        return self.config.tokenizer
+
+    @property
+    def device(self) -> torch.device:
+        return self.tok_emb.weight.device
+
+    def states(self, ids: Tensor) -> Tensor:
+        """What `head` reads: ids (B, T) through embedding and every block, (B, T, C)."""
+        positions = torch.arange(ids.shape[1], device=ids.device)
+        x = self.embed(ids, positions)
+        for block in self.blocks:
+            x = block(x, positions)
+        return x
+
+    def forward(self, ids: Tensor, where: Tensor | None = None) -> Tensor:
+        """Map ids (B, T) to logits (B, T, V); with `where` (boolean, B, T) to those of its N true places (N, V)."""
+        x = self.states(ids)
+        return self.head(x if where is None else x[where])
+
+    def first_trainable(self) -> int:
+        """The first part with something to train: 0 the embedding, 1 to n a block, n + 1 norm and head, n + 2 none.
+
+        What comes before it gives the same output for the same ids throughout training, if nothing there is random.
+        """
+        head = list(self.final_norm.parameters()) + ([] if self.out_head is None else list(self.out_head.parameters()))
+        later = [*(list(block.parameters()) for block in self.blocks), head]
+        known = {id(parameter) for part in later for parameter in part}
+        embedding = [*self.tok_emb.parameters(), *(p for p in self.parameters() if id(p) not in known)]
+        parts = [embedding, *later]
+        return next((number for number, part in enumerate(parts) if any(p.requires_grad for p in part)), len(parts))
