@@ -12,7 +12,9 @@ from test_prompts import template
 from torch import nn
 
 from scratchlab import compose, record, responses, resume
-from scratchlab.data import assets, instructions
+from scratchlab.assets import catalogue
+from scratchlab.assets.fetch import fetch
+from scratchlab.data import instructions
 from scratchlab.prompts import render
 from scratchlab.tasks.instruct import Instruct, instruct
 from scratchlab.text import encoding
@@ -51,7 +53,7 @@ def made(number: int) -> dict[str, str]:
 def entries_file() -> Path:
     """The book's entries, or those made here."""
     try:
-        return assets.fetch(assets.INSTRUCTIONS, local_only=True)
+        return fetch(catalogue.INSTRUCTIONS, local_only=True)
     except FileNotFoundError:
         return Path(MADE)
 
@@ -202,7 +204,7 @@ def test_losses_and_the_first_answer_are_those_of_the_author_s_script(variant: s
 def test_the_first_batch_of_the_real_entries_has_the_script_s_loss(
     overrides: list[str], first_loss: float, trainable: int
 ) -> None:
-    real(assets.INSTRUCTIONS)
+    real(catalogue.INSTRUCTIONS)
     # the exercise script's own losses with seed 123, emb_dim 64, 3 layers, 4 heads, random weights, on x86-64
     config = compose.compose([*overrides, "model=gpt2_tiny", "weights=random", "tracking=none"])
     assert isinstance(config, Instruct)
@@ -221,7 +223,7 @@ def test_the_first_batch_of_the_real_entries_has_the_script_s_loss(
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_an_epoch_of_the_real_entries_follows_the_author_s_script(variant: str) -> None:
-    real(assets.INSTRUCTIONS)
+    real(catalogue.INSTRUCTIONS)
     chosen = dict(VARIANTS[variant])
     overrides = chosen.pop("overrides")
     shape = {"emb_dim": 64, "n_layers": 3, "n_heads": 4}
@@ -262,7 +264,7 @@ def sum_of_inputs() -> int:
 
 
 def test_batches_whose_answers_are_all_cut_away_give_no_nan() -> None:
-    real(assets.INSTRUCTIONS)
+    real(catalogue.INSTRUCTIONS)
     # the question alone is longer than this in some entries, which then make batches of one without any target
     metrics, folder = run("experiment=ch07_2_masking", *QUICK, "train.max_length=47", "train.batch_size=1")
     assert metrics["answers_lost"] == metrics["batches_without_target"] > 0

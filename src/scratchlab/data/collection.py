@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scratchlab.data import assets, messages
+from scratchlab.assets import catalogue
+from scratchlab.assets.fetch import fetch
+from scratchlab.data import messages
 from scratchlab.data.config import MessagesConfig, MessageSource, Split
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ def load(config: MessagesConfig, *, local_only: bool = False) -> dict[str, "pd.D
         FileNotFoundError: the collection could not be had.
     """
     if config.source is MessageSource.spam:
-        frame = read_collection(assets.fetch(assets.SMS_SPAM, local_only=local_only))
+        frame = read_collection(fetch(catalogue.SMS_SPAM, local_only=local_only))
     else:
         frame = messages.generate(config.size, seed=config.split_seed)
     frames = split(balance(frame, config.split_seed), config)

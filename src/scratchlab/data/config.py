@@ -86,9 +86,10 @@ class CorpusConfig:
         """The hash of the text."""
         from pathlib import Path
 
-        from scratchlab.data import assets
+        from scratchlab.assets import catalogue
+        from scratchlab.assets.fetch import sha256
 
         if self.source is CorpusSource.verdict:
-            return {"data": assets.VERDICT.sha256}
+            return {"data": catalogue.VERDICT.sha256}
         path = Path(self.path).expanduser()
-        return {"data": assets.sha256(path)} if path.is_file() else {}
+        return {"data": sha256(path)} if path.is_file() else {}

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from scratchlab.data import assets
+from scratchlab.assets import catalogue
+from scratchlab.assets.fetch import fetch
 from scratchlab.data.config import CorpusConfig, CorpusSource
 from scratchlab.text import encode
 
@@ -24,7 +25,7 @@ def read(config: CorpusConfig) -> str:
         FileNotFoundError: it could not be had.
     """
     if config.source is CorpusSource.verdict:
-        return assets.fetch(assets.VERDICT).read_text(encoding="utf-8")
+        return fetch(catalogue.VERDICT).read_text(encoding="utf-8")
     path = Path(config.path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f"data.path={config.path}: no such file")

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from scratchlab.data import assets
+from scratchlab.assets import catalogue
+from scratchlab.assets.fetch import fetch
 from scratchlab.data.instructions_config import LEAST, InstructionsConfig, InstructionSource
 from scratchlab.prompts import PromptConfig, render
 from scratchlab.text import END_OF_TEXT, encoding
@@ -22,9 +23,9 @@ IGNORE = -100
 """A target that the loss leaves out; `F.cross_entropy`'s own default."""
 
 ASSETS = {
-    InstructionSource.instructions: assets.INSTRUCTIONS,
-    InstructionSource.alpaca: assets.ALPACA,
-    InstructionSource.alpaca_9k: assets.ALPACA_9K,
+    InstructionSource.instructions: catalogue.INSTRUCTIONS,
+    InstructionSource.alpaca: catalogue.ALPACA,
+    InstructionSource.alpaca_9k: catalogue.ALPACA_9K,
 }
 COUNTS = {
     InstructionSource.instructions: 1_100,
@@ -58,7 +59,7 @@ def file_of(config: InstructionsConfig, *, local_only: bool = False) -> Path:
         if not path.is_file():
             raise FileNotFoundError(f"data.path={config.path}: no such file")
         return path
-    return assets.fetch(ASSETS[config.source], local_only=local_only, check=partial(_miscounted, config.source))
+    return fetch(ASSETS[config.source], local_only=local_only, check=partial(_miscounted, config.source))
 
 
 def _miscounted(source: InstructionSource, path: Path) -> str:

@@ -41,12 +41,13 @@ class InstructionsConfig:
 
     def inputs(self) -> dict[str, str]:
         """The hash of the file; none where it is not at hand and its hash was never published."""
-        from scratchlab.data import assets, instructions
+        from scratchlab.assets.fetch import sha256
+        from scratchlab.data import instructions
 
         asset = instructions.ASSETS.get(self.source)
         if asset and asset.sha256:
             return {"data": asset.sha256}
         try:
-            return {"data": assets.sha256(instructions.file_of(self, local_only=True))}
+            return {"data": sha256(instructions.file_of(self, local_only=True))}
         except OSError:  # the run itself says so
             return {}

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from scratchlab.data.assets import Asset, Hub, Web, fetch, sha256
+from scratchlab.assets.fetch import Asset, Hub, Web, fetch, sha256
 from scratchlab.model.config import GPTConfig, WeightsConfig, WeightSource, published_size
 from scratchlab.model.gpt import GPT
 from scratchlab.model.state_files import Stored, copy_into, load_checkpoint, safetensors

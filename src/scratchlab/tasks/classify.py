@@ -57,9 +57,9 @@ class Classify(FineTuning):
         )
 
     def inputs(self) -> dict[str, str]:
-        from scratchlab.data import assets
+        from scratchlab.assets import catalogue
 
-        data = {"data": assets.SMS_SPAM.sha256} if self.data.source is MessageSource.spam else {}
+        data = {"data": catalogue.SMS_SPAM.sha256} if self.data.source is MessageSource.spam else {}
         return data | self.weights.inputs()
 
 

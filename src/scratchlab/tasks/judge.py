@@ -31,7 +31,7 @@ class Judge(Run):
         return given / "responses.json" if given.is_dir() else given
 
     def inputs(self) -> dict[str, str]:
-        from scratchlab.data.assets import sha256
+        from scratchlab.assets.fetch import sha256
 
         return {"responses": sha256(self.path)}
 

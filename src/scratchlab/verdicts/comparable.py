@@ -118,9 +118,9 @@ def _other_data(runs: Sequence[Measured], experiment: Experiment | None) -> str:
 
 
 def _known_hash(source: str) -> str:
-    from scratchlab.data import assets
+    from scratchlab.assets import catalogue
 
-    known = {"spam": assets.SMS_SPAM, "verdict": assets.VERDICT, "instructions": assets.INSTRUCTIONS}
+    known = {"spam": catalogue.SMS_SPAM, "verdict": catalogue.VERDICT, "instructions": catalogue.INSTRUCTIONS}
     return known[source].sha256 if source in known else ""
 
 
