@@ -14,7 +14,7 @@ from torch import nn
 from scratchlab import compose, record, responses, resume
 from scratchlab.assets import catalogue
 from scratchlab.assets.fetch import fetch
-from scratchlab.data import instructions
+from scratchlab.data import instructions, readers
 from scratchlab.prompts import render
 from scratchlab.tasks.instruct import Instruct, instruct
 from scratchlab.text import encoding
@@ -84,7 +84,7 @@ class AuthorsRun:
         ch04 = pytest.importorskip("llms_from_scratch.ch04", reason="needs llms-from-scratch, the author's package")
         from llms_from_scratch.appendix_e import replace_linear_with_lora
 
-        entries = instructions.read(entries_file())[:size]
+        entries = readers.entries(entries_file())[:size]
         train_end, test_end = int(size * 0.85), int(size * 0.85) + int(size * 0.1)
         self.parts = {"train": entries[:train_end], "test": entries[train_end:test_end], "val": entries[test_end:]}
         self.phi3, self.mask = phi3, mask
@@ -246,7 +246,7 @@ def test_an_epoch_of_the_real_entries_follows_the_author_s_script(variant: str) 
 def test_a_run_writes_the_book_s_layout_and_says_how_alike_the_answers_are() -> None:
     metrics, folder = run("experiment=ch07_main", *QUICK)
     written = json.loads((folder / "responses.json").read_text(encoding="utf-8"))
-    entries = instructions.read(entries_file())[34:38]
+    entries = readers.entries(entries_file())[34:38]
     assert [{key: row[key] for key in ("instruction", "input", "output")} for row in written] == entries
     assert all(list(row) == ["instruction", "input", "output", "model_response"] for row in written)
     assert metrics["token_saving"] == 0 < run("experiment=ch07_1_phi3", *QUICK)[0]["token_saving"]
@@ -257,7 +257,7 @@ def test_a_run_writes_the_book_s_layout_and_says_how_alike_the_answers_are() -> 
 
 
 def sum_of_inputs() -> int:
-    entries = instructions.split(instructions.read(entries_file())[:40])["train"]
+    entries = instructions.split(readers.entries(entries_file())[:40])["train"]
     data = {"train": instructions.Instructions(entries, template("alpaca"))}
     torch.manual_seed(123)
     return sum(ids.numel() for ids, _ in instructions.loaders(data, batch_size=4, mask=False, max_length=1024)["train"])

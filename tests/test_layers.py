@@ -10,7 +10,7 @@ import scratchlab
 SOURCE = Path(scratchlab.__file__).parent
 LAYERS = [
     {"__init__", "run", "runs", "environment", "experiments", "files", "progress", "claims", "exercises", "ablation"}
-    | {"assets"},
+    | {"assets", "matching"},
     {"text", "train_config", "sampling_config", "judge_config", "prompts", "overlap", "data", "model"}
     | {"tracking", "record", "stats", "measured", "confounds"},
     {"train", "sampling", "evaluate", "judge", "judge_servers", "responses", "resume", "report", "verdicts"}

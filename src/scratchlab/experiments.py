@@ -68,16 +68,14 @@ class Experiment:
         return chosen | _dotted(values) | sweep
 
     @property
-    def needs(self) -> list[str]:
-        """The files from outside that it reads, in words."""
+    def weights(self) -> list[str]:
+        """The weights from outside that it starts from, in words; `data.sources.needed_by` has the data."""
         chosen = task_options(self.task) | self.defaults
-        needs = []
-        if "weights" in chosen and chosen["weights"] not in ("random", "checkpoint"):
-            needs.append(f"GPT-2 weights ({chosen['model'].removeprefix('gpt2_')})")
-        if chosen.get("weights") == "checkpoint":
-            needs.append("a checkpoint (weights.path)")
-        needs += [text for option, text in _FILES.items() if chosen.get("data") == option]
-        return needs
+        if chosen.get("weights", "random") == "random":
+            return []
+        if chosen["weights"] == "checkpoint":
+            return ["a checkpoint (weights.path)"]
+        return [f"GPT-2 weights ({chosen['model'].removeprefix('gpt2_')})"]
 
     @property
     def summary(self) -> str:
@@ -88,16 +86,6 @@ class Experiment:
                 break
             lines.append(line.lstrip("# "))
         return " ".join(lines)
-
-
-_FILES = {
-    "spam": "SMSSpamCollection",
-    "verdict": "the-verdict.txt",
-    "instructions": "instruction-data.json",
-    "alpaca": "alpaca_data.json",
-    "entries": "a file of instructions (data.path)",
-    "alpaca_9k": "alpaca_random_9k.json (from SCRATCHLAB_MIRROR only)",
-}
 
 
 def task_options(task: str) -> dict[str, str]:

@@ -24,7 +24,7 @@ class Missing:
     @property
     def obstacle(self) -> str:
         """What from outside it needs besides data sets; empty if nothing."""
-        return ", ".join(need for need in self.experiment.needs if "weights" in need)
+        return ", ".join(self.experiment.weights)
 
     def words(self, out: str) -> list[str]:
         return [f"experiment={self.experiment.name}", f"seed={self.seed}", f"out={out}"]

@@ -42,10 +42,10 @@ def calibrate(config: Calibrate, record: "Record") -> dict[str, Any]:
     from scratchlab import judge
     from scratchlab.assets import catalogue
     from scratchlab.assets.fetch import fetch
-    from scratchlab.data import instructions
+    from scratchlab.data import readers
 
     judge.check(config.judge)
-    entries = instructions.read(fetch(catalogue.JUDGED["examples"]))
+    entries = readers.entries(fetch(catalogue.JUDGED["examples"]))
     metrics: dict[str, Any] = {}
     found: dict[str, Any] = {}
     for model in MODELS:
