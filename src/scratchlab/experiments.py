@@ -4,13 +4,13 @@ Those of the package, and those of an `experiments/` folder where the command is
 one of the same name.
 """
 
-import difflib
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from scratchlab.matching import matches, nearest
 
 PACKAGE = Path(__file__).parent
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -101,14 +101,12 @@ def select(globs: str) -> dict[str, Experiment]:
     Raises:
         ValueError: none does.
     """
-    wanted = [glob.strip() for glob in globs.split(",")]
     every = read_all()
-    found = {name: e for name, e in every.items() if any(fnmatchcase(name, glob) for glob in wanted)}
+    found = {name: experiment for name, experiment in every.items() if matches(name, globs)}
     if not found:
-        near = difflib.get_close_matches(globs, every, 1, 0.5)
         raise ValueError(
             f"select={globs}: no experiment of that name; there are {len(every)}, see `scratchlab task=list`"
-            + (f"; nearest: {near[0]}" if near else "")
+            + nearest(globs, every)
         )
     return found
 

@@ -5,14 +5,14 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
 
-def globs(text: str) -> list[str]:
-    """The globs of a comma-separated list; none at all match nothing."""
-    return [glob for part in text.split(",") if (glob := part.strip())]
+def parts(text: str) -> list[str]:
+    """The parts of a comma-separated list, empty ones left out."""
+    return [part for given in text.split(",") if (part := given.strip())]
 
 
-def matches(name: str, wanted: str) -> bool:
+def matches(name: str, globs: str) -> bool:
     """Whether a name matches one of the comma-separated globs, upper and lower case told apart."""
-    return any(fnmatchcase(name, glob) for glob in globs(wanted))
+    return any(fnmatchcase(name, glob) for glob in parts(globs))
 
 
 def nearest(word: str, possible: Iterable[str], alike: float = 0.5) -> str:

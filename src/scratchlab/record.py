@@ -15,7 +15,6 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -25,6 +24,7 @@ import yaml
 from scratchlab import environment
 from scratchlab.experiments import LOADER
 from scratchlab.files import in_one_step
+from scratchlab.matching import matches
 from scratchlab.run import Run, fingerprint, plain
 from scratchlab.tracking import Tracker
 
@@ -263,12 +263,8 @@ def read_history(folder: Path) -> list[dict[str, Any]]:
 
 def folders(out: Path | str, select: str = "*") -> list[Path]:
     """Folders of the runs below `out` whose names match one of the comma-separated globs, in order of name."""
-    globs = [glob.strip() for glob in select.split(",")]
-    return sorted(
-        path.parent
-        for path in Path(out).glob(f"*/*/{CONFIG}")
-        if any(fnmatchcase(path.parent.parent.name, glob) for glob in globs)
-    )
+    every = Path(out).glob(f"*/*/{CONFIG}")
+    return sorted(path.parent for path in every if matches(path.parent.parent.name, select))
 
 
 def read(out: Path | str, select: str = "*") -> "pd.DataFrame":
