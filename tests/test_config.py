@@ -1,6 +1,7 @@
 """Composition: what is wrong is said before anything starts, and what can be set is read."""
 
 import ast
+import json
 import re
 import sys
 from dataclasses import fields, is_dataclass
@@ -10,7 +11,9 @@ from typing import Any, get_args, get_type_hints
 import pytest
 from conftest import command
 
-from scratchlab import compose, mistakes
+from scratchlab import compose
+from scratchlab.__main__ import main
+from scratchlab.cli import mistakes
 from scratchlab.run import Run, changes, fingerprint
 from scratchlab.runs.registry import TASKS
 
@@ -97,21 +100,6 @@ def test_cfg_job_prints_the_composed_config_and_runs_nothing(tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_help_imports_nothing_slow() -> None:
-    code = (
-        "import sys, scratchlab.__main__ as m\n"
-        "sys.argv = ['scratchlab', '--help']\n"
-        "try:\n    m.main()\nexcept SystemExit:\n    pass\n"
-        "slow = {'torch', 'pandas', 'wandb', 'tensorflow', 'matplotlib', 'transformers'} & set(sys.modules)\n"
-        "sys.exit(f'imported {slow}' if slow else 0)"
-    )
-    import subprocess
-
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "experiment" in done.stdout and "ch06_row01_baseline" in done.stdout
-
-
 def test_an_integer_and_the_equal_float_have_one_fingerprint() -> None:
     one, same = (compose.compose(["task=classify", f"train.weight_decay={value}"]) for value in ("0", "0.0"))
     assert fingerprint(one) == fingerprint(same)
@@ -136,6 +124,25 @@ def test_changes_are_what_differs_from_the_published_experiment() -> None:
     assert changes(compose.compose([ROW_1, "seed=7", "out=elsewhere", "tracking=none"]), published) == {}
     altered = compose.compose([ROW_1, "weights=random", "train.epochs=2"])
     assert changes(altered, published) == {"weights.source": "random", "train.epochs": 2}
+
+
+def test_a_run_as_published_is_not_composed_again_to_find_what_was_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    composed: list[list[str]] = []
+    original = compose.compose
+    monkeypatch.setattr(compose, "compose", lambda overrides: composed.append(overrides) or original(overrides))
+
+    def changes_recorded(*words: str) -> dict[str, Any]:
+        monkeypatch.setattr(sys, "argv", ["scratchlab", "experiment=chA_3_parameters", f"out={tmp_path}", *words])
+        main()
+        results = sorted(tmp_path.glob("*/*/result.json"), key=lambda path: path.stat().st_mtime_ns)
+        changed: dict[str, Any] = json.loads(results[-1].read_text())["changes"]
+        return changed
+
+    assert changes_recorded() == {} and composed == []
+    assert changes_recorded("compute.compile=true") == {"compute.compile": True}
+    assert composed == [["experiment=chA_3_parameters"]]
 
 
 def _dataclass_fields(kind: Any, seen: set[type]) -> set[tuple[str, str]]:

@@ -16,13 +16,14 @@ LAYERS = [
     {"train", "sampling", "evaluate", "judge", "judge_servers", "responses", "resume", "report", "verdicts"}
     | {"training", "evidence", "lint", "plan", "bundle", "goldens"},
     {"tasks"},
-    {"compose", "mistakes"},
+    {"compose", "launch"},
+    {"cli"},
     {"__main__"},
 ]
 PLANS = {("tasks", "compose")}
 """A task that makes runs composes them first, inside its function, so that a mistake is found before the first one."""
 ONLY_IN = {
-    "hydra": {"compose", "mistakes", "__main__"},
+    "hydra": {"compose", "cli", "__main__"},
     "wandb": {"tracking"},
     "tensorflow": {"model"},
 }

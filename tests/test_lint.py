@@ -40,5 +40,5 @@ def test_duplicates_conflicts_and_unknown_experiments_are_found() -> None:
     base = made_up([score | {"value": 0.95}], "base")
     assert rules(base, made_up([score | {"value": 0.97}, relation | {"direction": "lower"}])) == ["conflict"]
     assert rules(made_up([relation | {"direction": "lower"}])) == ["unknown_experiment"]
-    hits = {"metric": "hits", "kind": "count", "value": 80, "n": 1000, "probability": 0.043, "source": "s"}
+    hits = {"metric": "word_count", "kind": "count", "value": 80, "n": 1000, "probability": 0.043, "source": "s"}
     assert rules(made_up([hits])) == ["unlikely_count"]

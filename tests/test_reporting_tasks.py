@@ -10,8 +10,9 @@ import pytest
 from synthetic import write_run
 
 from scratchlab import claims, goldens
-from scratchlab.__main__ import quote_lists, run
+from scratchlab.__main__ import run
 from scratchlab.ablation import CONTROL_SHIFT, Design, plan
+from scratchlab.cli.arguments import quote_lists
 from scratchlab.exercises import EXERCISES
 from scratchlab.experiments import read_all
 from scratchlab.measured import REPORTING, read_run, read_runs

@@ -29,11 +29,11 @@ pytestmark = pytest.mark.vocabulary
 def run(overrides: list[str]) -> None:
     """Make a run as the command line would: all that is known of the package here."""
     from scratchlab import compose, record
-    from scratchlab.tasks import TASKS
+    from scratchlab.runs.registry import TASKS
     from scratchlab.tracking import Tracker
 
     config = compose.compose(overrides)
-    record.keep(config, TASKS[type(config)], changes={}, tracker=Tracker(config.tracking))
+    record.keep(config, TASKS[config.task].run, changes={}, tracker=Tracker(config.tracking))
 
 
 COMPUTE = ["tracking.mode=none", "compute.device=cpu", "compute.threads=1"]

@@ -265,8 +265,8 @@ def test_bare_records_are_read_and_judged(tmp_path: Path) -> None:
     ],
 )
 def test_exact_claims_are_equalities(tmp_path: Path, value: Any, measured: Any, expected: Verdict) -> None:
-    write_run(tmp_path, "variant", 123, metrics={"answer": measured})
-    assert verdict(tmp_path, kind="exact", metric="answer", value=value, n=0).verdict is expected
+    write_run(tmp_path, "variant", 123, metrics={"ids": measured})
+    assert verdict(tmp_path, kind="exact", metric="ids", value=value, n=0).verdict is expected
 
 
 @pytest.mark.parametrize(
@@ -298,8 +298,8 @@ def test_a_close_claim_allows_for_the_rounding_of_the_print(tmp_path: Path) -> N
     [(123, 32, Verdict.REPRODUCED), (7, 43, Verdict.REPRODUCED), (7, 80, Verdict.NOT_REPRODUCED)],
 )
 def test_counts_are_held_against_their_probability(tmp_path: Path, seed: int, hits: int, expected: Verdict) -> None:
-    write_run(tmp_path, "variant", seed, metrics={"pizza": hits})
-    found = verdict(tmp_path, kind="count", metric="pizza", value=32, n=1000, probability=0.043)
+    write_run(tmp_path, "variant", seed, metrics={"word_count": hits})
+    found = verdict(tmp_path, kind="count", metric="word_count", value=32, n=1000, probability=0.043)
     assert found.verdict is expected
 
 

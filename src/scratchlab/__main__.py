@@ -3,16 +3,15 @@
 import logging
 import os
 import sys
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-import hydra
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from scratchlab import compose, experiments, mistakes, record
+from scratchlab import record
+from scratchlab.cli import arguments, help
 from scratchlab.run import Run, changes
 from scratchlab.runs.registry import TASKS
 from scratchlab.tracking import Tracker
@@ -82,37 +81,12 @@ class ExitCode(Callback):
             sys.exit(self.worst)
 
 
-@hydra.main(version_base="1.3", config_path=str(compose.CONF), config_name="config")
-def app(composed: DictConfig) -> dict[str, Any]:
+def job(composed: DictConfig) -> dict[str, Any]:
+    """Do the run that Hydra has composed."""
+    from scratchlab import compose
+
     choices = compose.current_choices()
     return run(compose.typed(composed, choices["task"]), compose.reference(choices))
-
-
-LISTS = ("select", "seeds", "claim", "chapter", "exercise", "factors")
-"""Keys whose value is a list with commas, which Hydra would take for a sweep."""
-
-
-def quote_lists(arguments: list[str]) -> list[str]:
-    """Put the values of `LISTS` in quotes where they hold commas, unless the command is a sweep or has done so."""
-    if {"-m", "--multirun"} & set(arguments):
-        return arguments
-    quoted = []
-    for argument in arguments:
-        key, _, value = argument.partition("=")
-        plain = key in LISTS and "," in value and value[0] not in "'\"[{"
-        quoted.append(f"{key}='{value}'" if plain else argument)
-    return quoted
-
-
-def name_task(arguments: list[str]) -> list[str]:
-    """Add the task that swept experiments share: Hydra checks overrides of a sweep before it knows an experiment."""
-    given = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
-    swept = given.get("experiment", "")
-    if "task" in given or not ("," in swept or swept.startswith("glob(")):
-        return arguments
-    wanted = swept.removeprefix("glob(").removesuffix(")")
-    tasks = {e.task for e in experiments.read_all().values() if any(fnmatchcase(e.name, w) for w in wanted.split(","))}
-    return [*arguments, f"task={tasks.pop()}"] if len(tasks) == 1 else arguments
 
 
 def main() -> None:
@@ -120,15 +94,22 @@ def main() -> None:
     # Hydra prints its own, longer story about errors unless told to let them through
     os.environ["HYDRA_FULL_ERROR"] = "1"
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    sys.argv[1:] = name_task(quote_lists(sys.argv[1:]))
+    words = sys.argv[1:]
     try:
-        compose.register()
-        app()
+        if (page := help.page(words)) is not None:
+            print(page)
+            return
+        sys.argv[1:] = words = arguments.prepare(words)
+        from scratchlab import compose  # with Hydra, which help can do without
+
+        compose.entry_point(job)()
     except KeyboardInterrupt as stop:
         print(f"interrupted ({stop or 'Ctrl-C'})", file=sys.stderr)
         sys.exit(143 if str(stop) == "SIGTERM" else 130)
     except Exception as error:
-        message = mistakes.explain(error, sys.argv[1:])
+        from scratchlab.cli import mistakes
+
+        message = mistakes.explain(error, words)
         if message is None:
             raise
         print(f"error: {message}", file=sys.stderr)

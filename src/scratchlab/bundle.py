@@ -14,6 +14,7 @@ from scratchlab.experiments import Experiment
 from scratchlab.files import in_one_step
 from scratchlab.measured import PREDICTIONS, Measured, read_runs
 from scratchlab.report.formats import as_json
+from scratchlab.runs.metrics import METRICS
 
 MANIFEST, EXPERIMENTS, VERDICTS, TABLES = "manifest.json", "experiments.json", "verdicts.json", "tables.json"
 FILES = (record.CONFIG, record.RESULT, record.HISTORY, PREDICTIONS)
@@ -121,11 +122,11 @@ def _accuracies(run: Measured) -> list[str]:
     The training accuracy may leave out a last incomplete batch, which another order would choose otherwise.
     """
     lines = []
-    for split in ("val", "test"):
-        said, items = run.metrics.get(f"{split}_accuracy"), run.items(split)
+    for name in (name for name, declared in METRICS.items() if declared.from_predictions):
+        said, items = run.metrics.get(name), run.items(METRICS[name].split)
         if isinstance(said, float) and items is not None and abs(items.correct.mean() - said) > 1e-9:
             lines.append(
-                f"{run.name} seed {run.seed}: {split}_accuracy is said to be {said:.6g}, "
+                f"{run.name} seed {run.seed}: {name} is said to be {said:.6g}, "
                 f"its predictions give {items.correct.mean():.6g}"
             )
     return lines

@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from scratchlab.measured import Arm, Measured
+from scratchlab.runs.metrics import Act, Metric
+from scratchlab.runs.metrics import metric as declaration
 
 SIZE = ("model.emb_dim", "model.n_layers", "model.n_heads")
 
@@ -59,24 +61,55 @@ EFFECTS: tuple[tuple[str, Callable[[Measured], Any], tuple[str, ...]], ...] = (
 """What ran in effect, how a record shows it, and the configuration keys that rightly change it."""
 
 
-NOT_JUDGED = (
-    "accuracy", "loss", "parameters", "seconds", "length", "seen", "bytes", "second", "rouge_l", "chrf", "exact_match",
-)  # fmt: skip
-"""Endings of metrics that no judge has a part in."""
+TARGETS = ("mask_instruction", "prompt.")
+"""Settings that choose which tokens a loss is over."""
 
 
-def judged(metric: str) -> bool:
-    return not metric.endswith(NOT_JUDGED)
+def unlike(variant: Arm, baseline: Arm, metric: str) -> str:
+    """Why the two arms' numbers are of two kinds, so that nothing can be said of their difference; empty if not."""
+    declared = declaration(metric)
+    return (_other_targets(variant, baseline) if Act.targets in declared.acts else "") or (
+        "" if declared.steady else _other_device(declared, variant, baseline)
+    )
 
 
-def unexplained(variant: Arm, baseline: Arm, metric: str) -> list[str]:
-    """Effects on `metric` that differ at a common seed although no setting that differs can be the reason, in words."""
+def _other_targets(variant: Arm, baseline: Arm) -> str:
+    keys = [key for group in factors(variant, baseline).values() for key in group if key.startswith(TARGETS)]
+    if keys:
+        return f"a loss over other targets ({', '.join(keys)})"
+    for seed in _common(variant, baseline):
+        for name in ("targets", "masked_targets"):
+            ours, theirs = (arm.run(seed).metrics.get(name) for arm in (variant, baseline))
+            if ours is not None and theirs is not None and ours != theirs:
+                return f"a loss over other targets ({name}: {_short(ours)}, baseline {_short(theirs)})"
+    return ""
+
+
+def _other_device(declared: Metric, variant: Arm, baseline: Arm) -> str:
+    devices = [{arm.run(seed).device for seed in _common(variant, baseline)} for arm in (variant, baseline)]
+    if len(set.union(*devices)) < 2 and "" not in devices[0]:
+        return ""
+    ours, theirs = (", ".join(sorted(names)) or "a device that no record names" for names in devices)
+    what = "it was timed" if declared.timed else "it was measured"
+    return f"{what} on {ours}, the baseline on {theirs}"
+
+
+def _common(variant: Arm, baseline: Arm) -> list[int]:
+    return sorted(set(variant.seeds) & set(baseline.seeds))
+
+
+def unexplained(variant: Arm, baseline: Arm, metric: str, aside: Sequence[str] = ()) -> list[str]:
+    """Effects on `metric` that differ at a common seed although no setting that differs can be the reason, in words.
+
+    `aside`: effects, as `EFFECTS` names them, that are not asked about.
+    """
     keys = [key for group in factors(variant, baseline).values() for key in group]
+    without = {*aside, *([] if declaration(metric).judged else ["judge"])}
     found = []
     for what, read, causes in EFFECTS:
-        if (what == "judge" and not judged(metric)) or any(key.startswith(causes) for key in keys):
+        if what in without or any(key.startswith(causes) for key in keys):
             continue
-        for seed in sorted(set(variant.seeds) & set(baseline.seeds)):
+        for seed in _common(variant, baseline):
             ours, theirs = read(variant.run(seed)), read(baseline.run(seed))
             if ours and theirs and ours != theirs:
                 found.append(f"{what} differ at seed {seed}: {_short(ours)}, baseline {_short(theirs)}")
@@ -87,7 +120,7 @@ def unexplained(variant: Arm, baseline: Arm, metric: str) -> list[str]:
 def several_factors(variant: Arm, baseline: Arm, metric: str, declared: Sequence[str] = ()) -> str:
     """Words for arms that differ in more than one factor of `metric`; those behind `declared` keys count as one."""
     groups = factors(variant, baseline)
-    if not judged(metric):
+    if not declaration(metric).judged:
         groups.pop("judge", None)
     extra = [name for name, keys in groups.items() if not all(_declared(key, declared) for key in keys)]
     if not extra or len(extra) + (len(extra) < len(groups)) < 2:

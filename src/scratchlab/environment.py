@@ -4,7 +4,6 @@ import platform
 import subprocess
 import sys
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 
 _PACKAGES = ("torch", "numpy", "pandas", "tiktoken", "hydra-core", "omegaconf", "scipy", "statsmodels")
@@ -13,6 +12,8 @@ _PACKAGES = ("torch", "numpy", "pandas", "tiktoken", "hydra-core", "omegaconf", 
 @cache
 def versions() -> dict[str, str]:
     """Versions of Python, this package and what its numbers depend on, without importing any of them."""
+    from importlib import metadata
+
     from scratchlab import __version__
 
     found = {"python": platform.python_version(), "scratchlab": __version__}

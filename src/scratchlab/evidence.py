@@ -66,7 +66,7 @@ def claims_about(
 def comparisons(
     runs: Iterable[Measured], experiments: Mapping[str, Experiment], baseline: str = ""
 ) -> list[Comparison]:
-    """One comparison for each task that has at least two arms with a number in common."""
+    """One comparison for each task that has at least two arms, and a preferred metric."""
     by_task: dict[str, list[Arm]] = {}
     for arm in arms(runs):
         by_task.setdefault(arm.runs[0].task, []).append(arm)
@@ -79,7 +79,7 @@ def comparisons(
             base = compare.choose_baseline(members, baseline)
         except ValueError:
             base = compare.choose_baseline(members, "")  # the one asked for belongs to another task
-        metric = next((m for m in compare.PREFERRED if base.values(m)), "")
+        metric = compare.preferred_metric(members, base)
         if not metric:
             continue
         rows = compare.rows(members, base, metric, declared=declared)

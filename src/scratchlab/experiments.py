@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from scratchlab.files import dotted
 from scratchlab.matching import matches, nearest
 
 PACKAGE = Path(__file__).parent
@@ -65,7 +66,7 @@ class Experiment:
         chosen = {group: option for group, option in self.defaults.items() if group != "task"}
         values = {k: v for k, v in self.content.items() if k not in ("defaults", "exercise", "claims", "hydra")}
         sweep = self.content.get("hydra", {}).get("sweeper", {}).get("params", {})
-        return chosen | _dotted(values) | sweep
+        return chosen | dotted(values) | sweep
 
     @property
     def weights(self) -> list[str]:
@@ -96,13 +97,13 @@ def task_options(task: str) -> dict[str, str]:
 
 
 def select(globs: str) -> dict[str, Experiment]:
-    """The experiments whose names match one of the comma-separated globs.
+    """The experiments whose names match one of the comma-separated globs; only their files are read.
 
     Raises:
         ValueError: none does.
     """
-    every = read_all()
-    found = {name: experiment for name, experiment in every.items() if matches(name, globs)}
+    every = paths()
+    found = {name: read(path) for name, path in every.items() if matches(name, globs)}
     if not found:
         raise ValueError(
             f"select={globs}: no experiment of that name; there are {len(every)}, see `scratchlab task=list`"
@@ -111,35 +112,40 @@ def select(globs: str) -> dict[str, Experiment]:
     return found
 
 
-def _dotted(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, dict):
-            flat |= _dotted(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
+def paths() -> dict[str, Path]:
+    """Every experiment's file by name, sorted; none is read."""
+    folders = (resource("experiments"), Path.cwd() / "experiments")
+    return dict(sorted((path.stem, path) for folder in folders for path in sorted(folder.glob("*.yaml"))))
+
+
+def read(path: Path) -> Experiment:
+    """The experiment in a file.
+
+    Raises:
+        ValueError: the file is no YAML mapping, or chooses no task.
+    """
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is no YAML: {error}") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: an experiment is a mapping of what it changes, found {type(content).__name__}")
+    experiment = Experiment(path.stem, path, content)
+    if "task" not in experiment.defaults:
+        raise ValueError(f"{path}: chooses no task; add `defaults: [override /task: NAME]`")
+    return experiment
+
+
+def read_named(name: str) -> Experiment | None:
+    """The experiment of that name; None if there is none."""
+    path = paths().get(name)
+    return read(path) if path else None
 
 
 def read_all() -> dict[str, Experiment]:
     """Every experiment by name, sorted.
 
     Raises:
-        ValueError: a file is no YAML mapping, or chooses no task.
+        ValueError: one of the files is no experiment.
     """
-    found: dict[str, Experiment] = {}
-    for folder in (resource("experiments"), Path.cwd() / "experiments"):
-        for path in sorted(folder.glob("*.yaml")) if folder.is_dir() else ():
-            try:
-                content = yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)
-            except yaml.YAMLError as error:
-                raise ValueError(f"{path} is no YAML: {error}") from None
-            if not isinstance(content, dict):
-                raise ValueError(
-                    f"{path}: an experiment is a mapping of what it changes, found {type(content).__name__}"
-                )
-            experiment = Experiment(path.stem, path, content)
-            if "task" not in experiment.defaults:
-                raise ValueError(f"{path}: chooses no task; add `defaults: [override /task: NAME]`")
-            found[path.stem] = experiment
-    return dict(sorted(found.items()))
+    return {name: read(path) for name, path in paths().items()}

@@ -1,9 +1,12 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and JSON as every file of a run holds it."""
 
+import json
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 @contextmanager
@@ -15,3 +18,35 @@ def in_one_step(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def to_json(value: Any, *, indent: int | None = None, default: Callable[[Any], Any] | None = None) -> str:
+    """JSON knows no NaN and no infinity: they become the texts that Python's float() reads."""
+    return json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False, default=default)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
+
+
+def with_numbers(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What `to_json` wrote as texts, as the numbers that it was."""
+    return {key: float(value) if value in ("nan", "inf", "-inf") else value for key, value in values.items()}
+
+
+def dotted(values: Mapping[str, Any], keep: tuple[str, ...] = (), prefix: str = "") -> dict[str, Any]:
+    """Spread nested mappings into dotted keys; the mappings named in `keep` stay whole."""
+    flat: dict[str, Any] = {}
+    for key, item in values.items():
+        name = f"{prefix}{key}"
+        if isinstance(item, Mapping) and name not in keep:
+            flat |= dotted(item, keep, f"{name}.")
+        else:
+            flat[name] = item
+    return flat

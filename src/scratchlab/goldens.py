@@ -5,19 +5,19 @@ what was there.
 """
 
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from scratchlab import stats
+from scratchlab.files import with_numbers
 from scratchlab.measured import Measured
 from scratchlab.record import write_atomically
 from scratchlab.report.formats import as_json
+from scratchlab.runs.metrics import metric
 from scratchlab.verdicts.single import TOLERANCE, environment_class
-
-LEFT_OUT = ("seconds", "per_second", "bytes")
-"""Endings of metrics that differ from run to run."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,8 @@ def environment(run: Measured) -> str:
 
 def read(folder: Path, where: str) -> list[dict[str, Any]]:
     path = folder / f"{where}.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    entries = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    return [entry | {"metrics": with_numbers(entry["metrics"])} for entry in entries]
 
 
 def record(folder: Path, runs: Iterable[Measured], *, reason: str, date: str) -> int:
@@ -60,7 +61,8 @@ def record(folder: Path, runs: Iterable[Measured], *, reason: str, date: str) ->
 
 
 def _steady(run: Measured) -> dict[str, Any]:
-    return {name: value for name, value in run.metrics.items() if not name.endswith(LEFT_OUT)}
+    """What another run must give again; of metrics that nobody declared, all."""
+    return {name: value for name, value in run.metrics.items() if metric(name).steady or not metric(name).declared}
 
 
 def check(folder: Path, runs: Iterable[Measured]) -> tuple[int, list[Difference]]:
@@ -76,14 +78,16 @@ def check(folder: Path, runs: Iterable[Measured]) -> tuple[int, list[Difference]
             continue
         checked += 1
         tolerance = TOLERANCE.get(environment_class(run), 0.0)
-        for metric, golden in same[-1]["metrics"].items():
-            measured = run.metrics.get(metric)
+        for name, golden in same[-1]["metrics"].items():
+            measured = run.metrics.get(name)
             if not _agree(measured, golden, tolerance):
-                found.append(Difference(run.name, run.seed, metric, golden, measured))
+                found.append(Difference(run.name, run.seed, name, golden, measured))
     return checked, found
 
 
 def _agree(measured: Any, golden: Any, tolerance: float) -> bool:
     if isinstance(golden, float) and isinstance(measured, int | float):
+        if not (math.isfinite(golden) and math.isfinite(measured)):
+            return str(float(measured)) == str(golden)
         return stats.close(measured, golden, rtol=tolerance).ok
     return bool(measured == golden)

@@ -8,6 +8,7 @@ from scratchlab import stats
 from scratchlab.claims import Stated, of
 from scratchlab.experiments import Experiment
 from scratchlab.run import Claim, ClaimKind, Direction
+from scratchlab.runs.metrics import NOT_DECLARED, Unit, metric
 
 VALUE_KINDS = (ClaimKind.exact, ClaimKind.close, ClaimKind.count, ClaimKind.score)
 PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s?(?:%|percent)")
@@ -19,7 +20,9 @@ SAME_DATA = ("data", "data.split", "data.split_seed", "data.size", "data.source"
 class Finding:
     experiment: str
     rule: str
-    """unattainable, mixed_baseline, copied, duplicate, conflict, unlikely_count, unknown_experiment."""
+    """unattainable, mixed_baseline, copied, duplicate, conflict, unlikely_count, unknown_experiment or
+    undeclared_metric.
+    """
     metric: str
     text: str
 
@@ -29,6 +32,7 @@ def check(experiments: Mapping[str, Experiment]) -> list[Finding]:
     stated = of(experiments.values())
     found: list[Finding] = []
     for s in stated:
+        found += _undeclared(s)
         found += _unattainable(s, stated)
         found += _count(s)
         found += _references(s, experiments)
@@ -39,13 +43,18 @@ def check(experiments: Mapping[str, Experiment]) -> list[Finding]:
     return list(dict.fromkeys(found))
 
 
+def _undeclared(s: Stated) -> Iterator[Finding]:
+    if not metric(s.claim.metric).declared:
+        yield Finding(s.experiment, "undeclared_metric", s.claim.metric, f"{s.claim.metric} {NOT_DECLARED}")
+
+
 def _percent(claim: Claim) -> str:
     return f"{100 * claim.value:.2f}"
 
 
 def _is_proportion(claim: Claim) -> bool:
     number = isinstance(claim.value, int | float) and not isinstance(claim.value, bool)
-    return claim.n > 0 and number and claim.kind is not ClaimKind.count and 0 <= claim.value <= 1
+    return claim.n > 0 and number and metric(claim.metric).unit is Unit.fraction and 0 <= claim.value <= 1
 
 
 def _unattainable(s: Stated, stated: Sequence[Stated]) -> Iterator[Finding]:

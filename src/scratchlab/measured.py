@@ -16,6 +16,7 @@ import yaml
 
 from scratchlab import record
 from scratchlab.experiments import LOADER
+from scratchlab.files import dotted
 from scratchlab.matching import matches
 from scratchlab.run import NOT_A_NUMBER_CHANGER
 
@@ -123,7 +124,7 @@ def read_run(folder: Path) -> Measured:
     if (folder / record.CONFIG).is_file():
         try:
             loaded = yaml.load((folder / record.CONFIG).read_text(encoding="utf-8"), Loader=LOADER)
-            config = record.dotted(loaded if isinstance(loaded, dict) else {}, keep=("claims",))
+            config = dotted(loaded if isinstance(loaded, dict) else {}, keep=("claims",))
         except yaml.YAMLError:
             missing.append(f"{record.CONFIG} (no YAML)")
     else:

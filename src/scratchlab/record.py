@@ -8,7 +8,6 @@ was killed.
 import contextlib
 import json
 import logging
-import math
 import signal
 import threading
 import time
@@ -23,7 +22,7 @@ import yaml
 
 from scratchlab import environment
 from scratchlab.experiments import LOADER
-from scratchlab.files import in_one_step
+from scratchlab.files import dotted, in_one_step, to_json, with_numbers
 from scratchlab.matching import matches
 from scratchlab.run import Run, fingerprint, plain
 from scratchlab.tracking import Tracker
@@ -55,7 +54,7 @@ class Record:
 
     def history(self, **values: Any) -> None:
         """Append one line to history.jsonl, on disk before this returns to the operating system, and track it."""
-        self._history.write(_json(values) + "\n")
+        self._history.write(to_json(values) + "\n")
         self._history.flush()
         self.tracker.log(values)
 
@@ -180,7 +179,7 @@ def _execute(
                 "signature": signature(config, record),
             }
             record.close()
-            write_atomically(folder / RESULT, _json(result, indent=1) + "\n")
+            write_atomically(folder / RESULT, to_json(result, indent=1) + "\n")
             tracker.finish(metrics, status)
     return result
 
@@ -223,33 +222,14 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _json(value: Any, indent: int | None = None) -> str:
-    return json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False)
-
-
-def _finite(value: Any) -> Any:
-    """JSON knows no NaN and no infinity: they become the strings that Python's float() reads."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, dict):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value
-
-
 def read_result(folder: Path) -> dict[str, Any] | None:
     """The result in a run's folder; None if the run never came to an end."""
     path = folder / RESULT
     if not path.is_file():
         return None
     result = json.loads(path.read_text(encoding="utf-8"))
-    result["metrics"] = {key: _number(value) for key, value in (result.get("metrics") or {}).items()}
+    result["metrics"] = with_numbers(result.get("metrics") or {})
     return result
-
-
-def _number(value: Any) -> Any:
-    return float(value) if value in ("nan", "inf", "-inf") else value
 
 
 def read_history(folder: Path) -> list[dict[str, Any]]:
@@ -258,7 +238,7 @@ def read_history(folder: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     lines = path.read_text(encoding="utf-8").split("\n")
-    return [{key: _number(value) for key, value in json.loads(line).items()} for line in lines[:-1]]
+    return [with_numbers(json.loads(line)) for line in lines[:-1]]
 
 
 def folders(out: Path | str, select: str = "*") -> list[Path]:
@@ -286,15 +266,3 @@ def read(out: Path | str, select: str = "*") -> "pd.DataFrame":
             | dotted({"config": config}, keep=("config.claims",))
         )
     return pd.DataFrame(rows)
-
-
-def dotted(value: dict[str, Any], keep: tuple[str, ...] = (), prefix: str = "") -> dict[str, Any]:
-    """Spread nested mappings into dotted keys; the mappings named in `keep` stay whole."""
-    flat: dict[str, Any] = {}
-    for key, item in value.items():
-        name = f"{prefix}{key}"
-        if isinstance(item, dict) and name not in keep:
-            flat |= dotted(item, keep, f"{name}.")
-        else:
-            flat[name] = item
-    return flat

@@ -100,7 +100,7 @@ class Claim:
     judge: str = ""
     """A judged score: who judged, as parts of the judge's card: `backend=ollama, model=llama3`."""
     device: str = ""
-    """A ratio of times: the device they were measured on."""
+    """A time, a ratio of times or a peak of memory: the device it was measured on."""
 
     def __post_init__(self) -> None:
         what = f"claim {self.kind.name} {self.metric}"

@@ -82,6 +82,8 @@ class Steps:
         return self.epochs * len(self.loader)
 
     def __iter__(self) -> Iterator[Step]:
+        if self.epoch > self.epochs:  # the state of a training that is over: what comes after it may draw as well
+            set_draws(self._draws)
         while self.epoch <= self.epochs:
             for batch in self._batches():
                 loss = self.loss_of(batch)

@@ -10,16 +10,16 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from scratchlab import stats
-from scratchlab.confounds import factors, several_factors, unexplained
+from scratchlab.confounds import factors, several_factors, unexplained, unlike
 from scratchlab.matching import nearest
 from scratchlab.measured import Arm, Items, differing
 from scratchlab.report.resolution import resolution
+from scratchlab.runs.metrics import METRICS, NOT_DECLARED, preferred
+from scratchlab.runs.metrics import metric as declaration
 
 if TYPE_CHECKING:
     import numpy as np
 
-PREFERRED = ("test_accuracy", "judge_score", "score", "val_accuracy", "test_loss", "val_loss", "train_loss")
-"""The metric that is compared, if none is asked for: the first of these that the baseline has."""
 LEVEL = 0.05
 
 
@@ -52,7 +52,7 @@ def _labels(found: Sequence[Arm]) -> str:
 
 
 def choose_metric(found: Sequence[Arm], baseline: Arm, wanted: str) -> str:
-    """The metric to compare.
+    """The metric to compare; one that nobody declared only if it is asked for.
 
     Raises:
         ValueError: the baseline has no such number.
@@ -65,10 +65,18 @@ def choose_metric(found: Sequence[Arm], baseline: Arm, wanted: str) -> str:
                 + nearest(wanted, numbers, 0.3)
             )
         return wanted
-    for name in (*PREFERRED, *numbers):
-        if name in numbers:
-            return name
-    raise ValueError(f"the records of {baseline.label} hold no number to compare")
+    declared = [name for name in METRICS if name in numbers]
+    if chosen := preferred_metric(found, baseline) or next(iter(declared), ""):
+        return chosen
+    possible = f"; possible, but not declared in runs/metrics.py: metric={', '.join(numbers)}" if numbers else ""
+    raise ValueError(f"the records of {baseline.label} hold no number to compare{possible}")
+
+
+def preferred_metric(found: Sequence[Arm], baseline: Arm) -> str:
+    """The first preferred metric of the baseline that is of one kind in all arms, else its first; empty without any."""
+    there = [name for name in preferred() if baseline.values(name)]
+    alike = [name for name in there if not any(unlike(arm, baseline, name) for arm in found if arm is not baseline)]
+    return next(iter((*alike, *there)), "")
 
 
 def rows(
@@ -115,6 +123,7 @@ def _row(
         "delta": None,
         "notes": [],
         "confounds": [],
+        "not_comparable": "",
         "no_effect": False,
         "resolution": "",
         "mcnemar": [],
@@ -127,6 +136,8 @@ def _row(
             line["notes"].append(f"seed {run.seed}: the record lacks {', '.join(run.missing)}")
     if copied is not None:
         _without_copies(line, arm, copied)
+    if not declaration(metric).declared:
+        line["notes"].append(f"{metric} {NOT_DECLARED}")
     if itself:
         line["notes"].insert(0, "baseline")
         return line
@@ -134,7 +145,11 @@ def _row(
     both_known = arm.name in declared and baseline.name in declared
     several = several_factors(arm, baseline, metric, known if both_known and arm.name != baseline.name else ())
     line["confounds"] = [*unexplained(arm, baseline, metric), *([several] if several else [])]
-    _compare(line, arm, baseline, metric)
+    if reason := unlike(arm, baseline, metric):
+        line["not_comparable"] = reason
+        line["notes"].append(f"not comparable: {reason}")
+    else:
+        _compare(line, arm, baseline, metric)
     return line
 
 
@@ -192,7 +207,7 @@ def _compare(line: dict[str, Any], arm: Arm, baseline: Arm, metric: str) -> None
         p, test, items = found.p, found.note, found.items
         line["delta"] = _delta(metric, seeds, found, p, test) | {"interval_seeds": _bounds(by_seed)}
     else:
-        items = 300 if metric.endswith("accuracy") else 0
+        items = declaration(metric).items
         summary, p = _by_seed(ours, theirs, stats.resolution(items) if items else None)
         test = f"t over {len(seeds)} per-seed differences; no predictions to pair item by item"
         line["delta"] = _delta(metric, seeds, summary, p, test) | {"interval_seeds": _bounds(summary)}
@@ -202,10 +217,10 @@ def _compare(line: dict[str, Any], arm: Arm, baseline: Arm, metric: str) -> None
 
 def item_pairs(arm: Arm, baseline: Arm, seeds: Sequence[int], metric: str) -> list[tuple[Items, Items]] | str | None:
     """Predictions of both arms on the same items, a pair a seed; None where there are none, text where they differ."""
-    if not metric.endswith("_accuracy"):
+    declared = declaration(metric)
+    if not declared.items:
         return None
-    split = metric.removesuffix("_accuracy")
-    found = [(arm.run(seed).items(split), baseline.run(seed).items(split)) for seed in seeds]
+    found = [(arm.run(seed).items(declared.split), baseline.run(seed).items(declared.split)) for seed in seeds]
     pairs = [(x, y) for x, y in found if x is not None and y is not None]
     if len(pairs) < len(found):
         return None
@@ -289,7 +304,7 @@ def _finding(line: Mapping[str, Any]) -> str:
     if line["no_effect"]:
         return "no effect"
     if delta is None:
-        return "cannot be paired"
+        return "not comparable" if line["not_comparable"] else "cannot be paired"
     prefix = "CONFOUNDED; " if line["confounds"] else ""
     if delta["p"] is None:
         return prefix + ("one seed: cannot tell" if len(delta["seeds"]) == 1 else "cannot tell")

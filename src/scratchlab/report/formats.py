@@ -2,10 +2,10 @@
 
 import csv
 import io
-import json
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+from scratchlab.files import to_json
 
 if TYPE_CHECKING:
     from scratchlab.record import Record
@@ -29,18 +29,7 @@ def texts(columns: Sequence[str], cells: Cells, *, title: str) -> dict[str, str]
 
 
 def as_json(data: Any) -> str:
-    """JSON of one line a list entry; numbers that JSON does not know become null."""
-    return json.dumps(finite(data), indent=1, ensure_ascii=False, allow_nan=False, default=str) + "\n"
-
-
-def finite(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, dict):
-        return {str(key): finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
-    return value
+    return to_json(data, indent=1, default=str) + "\n"
 
 
 def as_csv(columns: Sequence[str], cells: Cells) -> str:

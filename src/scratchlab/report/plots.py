@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from scratchlab.files import in_one_step
+from scratchlab.runs.metrics import Better, Unit
+from scratchlab.runs.metrics import metric as declaration
 
 
 def curves(history: list[dict[str, Any]], names: Sequence[str], *, by: str, path: Path) -> None:
@@ -18,7 +20,7 @@ def curves(history: list[dict[str, Any]], names: Sequence[str], *, by: str, path
         if points:
             axes.plot(*zip(*points, strict=True), label=name.replace("_", " "), marker="o" if len(points) < 30 else "")
     axes.set_xlabel(by)
-    axes.set_ylabel(names[0].split("_")[-1])
+    axes.set_ylabel(declaration(names[0]).quantity or declaration(names[0]).words)
     axes.grid(alpha=0.3)
     axes.legend()
     _save(figure, path)
@@ -34,7 +36,8 @@ def forest(rows: Sequence[dict[str, Any]], metric: str, *, path: Path) -> bool:
     shown = [row for row in rows if row["delta"]]
     if not shown:
         return False
-    scale = 100 if metric.endswith("accuracy") else 1
+    declared = declaration(metric)
+    scale = declared.scale
     figure = Figure(figsize=(7, 1.2 + 0.42 * len(shown)), layout="constrained")
     axes = figure.add_subplot()
     for place, row in enumerate(reversed(shown)):
@@ -46,8 +49,10 @@ def forest(rows: Sequence[dict[str, Any]], metric: str, *, path: Path) -> bool:
         axes.plot(scale * delta["value"], place, "o", color=color, ms=6)
     axes.axvline(0, color="black", lw=0.8)
     axes.set_yticks(range(len(shown)), [_wrapped(row["name"]) for row in reversed(shown)], fontsize=8)
-    unit = " (points)" if scale == 100 else ""
-    axes.set_xlabel(f"difference in {metric.replace('_', ' ')} from the baseline{unit}")
+    about = ["points"] if declared.unit is Unit.fraction else []
+    about += [] if declared.better is Better.neither else [f"{declared.better.name} is better"]
+    told = f" ({', '.join(about)})" if about else ""
+    axes.set_xlabel(f"difference in {declared.words} from the baseline{told}")
     axes.grid(axis="x", alpha=0.3)
     _save(figure, path)
     return True

@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 from scratchlab import stats
+from scratchlab.runs.metrics import metric as declaration
 
 
 @cache
@@ -23,11 +24,7 @@ def resolution(metric: str, differences: Sequence[float], items: int, tests: Seq
 
     `differences`: one a seed, in the metric's unit; `items`: 0 without predictions; `tests`: McNemar by seed.
     """
-    points = metric.endswith("accuracy")
-
-    def show(value: float) -> str:
-        return f"{100 * value:.2f} points" if points else f"{value:.3g}"
-
+    show = declaration(metric).width
     parts, n = [], len(differences)
     if items:
         parts.append(f"n = {items}: one item is {show(1 / items)}")

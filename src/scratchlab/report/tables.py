@@ -5,8 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-COLUMNS = ("train_accuracy", "val_accuracy", "test_accuracy", "train_loss", "val_loss", "train_seconds")
-"""Metrics that a short table shows beside the compared one, where runs have them."""
+from scratchlab.runs.metrics import columns as metric_columns
+from scratchlab.runs.metrics import metric as declaration
+
+ABOUT = "mean over seeds ± sample standard deviation, fractions in %"
 MOST_SETTINGS = 3
 """Settings that get a column each; more are put into one."""
 
@@ -15,18 +17,17 @@ def cells(rows: Sequence[Mapping[str, Any]], metric: str) -> tuple[list[str], li
     """Column names and cells of a comparison, from the lines of table.json."""
     settings = list(dict.fromkeys(key for row in rows for key in row["changed"]))
     apart = len(settings) <= MOST_SETTINGS
-    others = (*COLUMNS, "test_accuracy_without_copies")
-    shown = [m for m in others if m != metric and any(m in row["metrics"] for row in rows)]
+    shown = [m for m in metric_columns() if m != metric and any(m in row["metrics"] for row in rows)]
     columns = [
         "arm",
         *([] if apart else ["changed"]),
         "seeds",
-        _words(metric),
+        declaration(metric).words,
         "difference",
         "95% interval",
         "p (Holm)",
     ]
-    columns += ["finding", *(_words(m) for m in shown), "notes"]
+    columns += ["finding", *(declaration(m).words for m in shown), "notes"]
     table = []
     for row in rows:
         changed = ", ".join(f"{key}={value}" for key, value in row["changed"].items())
@@ -44,10 +45,6 @@ def cells(rows: Sequence[Mapping[str, Any]], metric: str) -> tuple[list[str], li
     return columns, table
 
 
-def _words(metric: str) -> str:
-    return metric.replace("_", " ")
-
-
 def notes(row: Mapping[str, Any]) -> str:
     parts = [f"CONFOUNDED: {text}" for text in row["confounds"]]
     parts += [note for note in row["notes"] if note != "baseline"]
@@ -63,25 +60,22 @@ def _difference(delta: Mapping[str, Any] | None, metric: str) -> list[str]:
     if delta is None:
         return ["", "", ""]
     interval = delta["interval"]
-    bounds = f"{_signed(interval[0], metric)} to {_signed(interval[1], metric)}" if interval else "unknown"
+    signed = declaration(metric).difference_cell
+    bounds = f"{signed(interval[0])} to {signed(interval[1])}" if interval else "unknown"
     p = "" if delta["p"] is None else f"{delta['p']:.2g} ({delta['p_holm']:.2g})"
-    return [_signed(delta["value"], metric), bounds, p]
-
-
-def _signed(value: float, metric: str) -> str:
-    return f"{100 * value:+.2f}" if "accuracy" in metric else f"{value:+.4g}"
+    return [signed(delta["value"]), bounds, p]
 
 
 def mean_and_spread(found: Mapping[str, Any] | None, metric: str) -> str:
-    """Mean and sample standard deviation as one cell; accuracies in percent."""
+    """Mean and sample standard deviation as one cell; fractions in percent."""
     if found is None:
         return "-"
     bad = f" ({found['diverged']} diverged)" if found.get("diverged") else ""
     if found["mean"] is None:
         return f"-{bad}"
-    scale, digits = (100, 2) if "accuracy" in metric else (1, 1 if metric.endswith("seconds") else 3)
-    mean = f"{scale * found['mean']:.{digits}f}"
-    return (f"{mean} ± {scale * found['spread']:.{digits}f}" if found["spread"] is not None else mean) + bad
+    cell = declaration(metric).cell
+    mean = cell(found["mean"])
+    return (f"{mean} ± {cell(found['spread'])}" if found["spread"] is not None else mean) + bad
 
 
 def show(title: str, rows: Sequence[Mapping[str, Any]], metric: str) -> None:
@@ -89,8 +83,7 @@ def show(title: str, rows: Sequence[Mapping[str, Any]], metric: str) -> None:
     from scratchlab.report import terminal
 
     columns, table = cells(rows, metric)
-    compared = _words(metric)
-    wide = {_words(m) for m in (*COLUMNS, "test_accuracy_without_copies")} - {compared} | {"notes"}
+    wide = {declaration(m).words for m in metric_columns()} - {declaration(metric).words} | {"notes"}
     kept = [i for i, column in enumerate(columns) if column not in wide]
     terminal.show(title, [columns[i] for i in kept], [[line[i] for i in kept] for line in table])
     for row in rows:
@@ -108,7 +101,7 @@ def show_sweep(folders: Sequence[Path]) -> None:
         return
     metric = compare.choose_metric(found, found[0], "")
     rows = compare.rows(found, found[0], metric)
-    show("mean over seeds ± sample standard deviation; accuracies in %; the first arm is the baseline", rows, metric)
+    show(f"{ABOUT}; the first arm is the baseline", rows, metric)
     root = os.path.commonpath([folder.resolve() for folder in folders])
     names = ",".join(dict.fromkeys(arm.name for arm in found))
     terminal.say(f"records: {root}; more with: scratchlab task=compare select={names}")

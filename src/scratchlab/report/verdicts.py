@@ -6,6 +6,7 @@ from typing import Any
 
 from scratchlab.exercises import EXERCISES, numbers
 from scratchlab.experiments import Experiment
+from scratchlab.runs.metrics import metric
 
 COLUMNS = ["experiment", "claim", "published", "measured", "interval", "seeds", "verdict", "why"]
 
@@ -14,14 +15,14 @@ def cells(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]
     """Column names and cells of a table of verdicts, from the lines of verdicts.json."""
     table = []
     for row in rows:
-        interval = row["interval"]
+        interval, shown = row["interval"], metric(row["metric"]).shown
         table.append(
             [
                 row["experiment"],
                 f"{row['metric']} ({row['kind']})",
-                value(row["metric"], row["reported"]),
-                value(row["metric"], row["measured"]),
-                f"{value(row['metric'], interval[0])} to {value(row['metric'], interval[1])}" if interval else "",
+                shown(row["reported"]),
+                shown(row["measured"]),
+                f"{shown(interval[0])} to {shown(interval[1])}" if interval else "",
                 ",".join(map(str, row["seeds"])),
                 row["verdict"],
                 ". ".join([row["reason"], *row.get("notes", [])]),
@@ -34,16 +35,6 @@ def not_run(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """A line for every experiment of which nothing could be judged, with what it lacks."""
     why: dict[tuple[str, str], int] = Counter((r["experiment"], r["reason"]) for r in rows if r["verdict"] == "NOT_RUN")
     return [f"NOT_RUN {name}, {count} claims: {reason}" for (name, reason), count in why.items()]
-
-
-def value(metric: str, number: Any) -> str:
-    """A number or text for a cell; accuracies in percent, long lists cut."""
-    if number is None:
-        return "-"
-    if isinstance(number, float):
-        return f"{100 * number:.2f}%" if metric.endswith("accuracy") else f"{number:.6g}"
-    text = f"{number:,}" if isinstance(number, int) and not isinstance(number, bool) else str(number)
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def coverage(rows: Sequence[Mapping[str, Any]], experiments: Mapping[str, Experiment]) -> list[list[str]]:

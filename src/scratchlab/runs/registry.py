@@ -20,6 +20,8 @@ class Task:
     module: str
     config: str
     function: str
+    part: str
+    """Where it belongs: a chapter of the book, `any` chapter, or the `evidence` that runs leave."""
 
     def schema(self) -> type[Run]:
         return cast(type[Run], getattr(self._imported(), self.config))
@@ -34,35 +36,35 @@ class Task:
 
 
 TASKS = {
-    "ablate": Task("ablate", "Ablate", "ablate"),
-    "attention": Task("attention", "Attention", "attention"),
-    "bundle": Task("bundle", "Bundle", "pack"),
-    "calibrate": Task("calibrate", "Calibrate", "calibrate"),
-    "chat": Task("chat", "Chat", "chat"),
-    "classify": Task("classify", "Classify", "classify"),
-    "compare": Task("compare", "Compare", "compare"),
-    "count": Task("count", "Count", "count_parameters"),
-    "coverage": Task("coverage", "Coverage", "coverage"),
-    "deterministic": Task("deterministic", "Deterministic", "deterministic"),
-    "dropout": Task("dropout", "Dropout", "dropout"),
-    "export": Task("export", "Export", "export"),
-    "generate": Task("generate", "Generate", "generate"),
-    "golden": Task("golden", "Golden", "golden"),
-    "instruct": Task("instruct", "Instruct", "instruct"),
-    "judge": Task("judge", "Judge", "judge"),
-    "lint": Task("lint", "Lint", "lint"),
-    "list": Task("list", "List", "list_experiments"),
-    "matmul": Task("matmul", "Matmul", "matmul"),
-    "network": Task("network", "Network", "network"),
-    "pretrain": Task("pretrain", "Pretrain", "pretrain"),
-    "preview": Task("preview", "Preview", "preview"),
-    "report": Task("report", "Report", "report"),
-    "reproduce": Task("reproduce", "Reproduce", "reproduce"),
-    "sample_counts": Task("sample_counts", "SampleCounts", "sample_counts"),
-    "sampling_grid": Task("sampling_grid", "SamplingGrid", "sampling_grid"),
-    "score": Task("score", "Score", "score"),
-    "tokenize": Task("tokenize", "Tokenize", "tokenize"),
-    "verify": Task("bundle", "Verify", "verify"),
-    "windows": Task("windows", "Windows", "windows"),
+    "ablate": Task("ablate", "Ablate", "ablate", "evidence"),
+    "attention": Task("attention", "Attention", "attention", "3"),
+    "bundle": Task("bundle", "Bundle", "pack", "evidence"),
+    "calibrate": Task("calibrate", "Calibrate", "calibrate", "7"),
+    "chat": Task("chat", "Chat", "chat", "any"),
+    "classify": Task("classify", "Classify", "classify", "6"),
+    "compare": Task("compare", "Compare", "compare", "evidence"),
+    "count": Task("count", "Count", "count_parameters", "4"),
+    "coverage": Task("coverage", "Coverage", "coverage", "evidence"),
+    "deterministic": Task("deterministic", "Deterministic", "deterministic", "5"),
+    "dropout": Task("dropout", "Dropout", "dropout", "4"),
+    "export": Task("export", "Export", "export", "any"),
+    "generate": Task("generate", "Generate", "generate", "5"),
+    "golden": Task("golden", "Golden", "golden", "evidence"),
+    "instruct": Task("instruct", "Instruct", "instruct", "7"),
+    "judge": Task("judge", "Judge", "judge", "7"),
+    "lint": Task("lint", "Lint", "lint", "evidence"),
+    "list": Task("list", "List", "list_experiments", "any"),
+    "matmul": Task("matmul", "Matmul", "matmul", "A"),
+    "network": Task("network", "Network", "network", "A"),
+    "pretrain": Task("pretrain", "Pretrain", "pretrain", "5"),
+    "preview": Task("preview", "Preview", "preview", "7"),
+    "report": Task("report", "Report", "report", "evidence"),
+    "reproduce": Task("reproduce", "Reproduce", "reproduce", "evidence"),
+    "sample_counts": Task("sample_counts", "SampleCounts", "sample_counts", "5"),
+    "sampling_grid": Task("sampling_grid", "SamplingGrid", "sampling_grid", "5"),
+    "score": Task("score", "Score", "score", "5"),
+    "tokenize": Task("tokenize", "Tokenize", "tokenize", "2"),
+    "verify": Task("bundle", "Verify", "verify", "evidence"),
+    "windows": Task("windows", "Windows", "windows", "2"),
 }
 """A new task is a file in tasks/, a line here, and a file in conf/task."""

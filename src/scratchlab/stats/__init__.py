@@ -23,7 +23,6 @@ from scratchlab.stats.paired import (
     paired_difference,
 )
 from scratchlab.stats.planning import (
-    items_for_gap,
     mcnemar_power,
     seeds_for_difference,
     seeds_for_equivalence,
@@ -49,7 +48,6 @@ __all__ = [
     "equivalence",
     "hierarchical_bootstrap",
     "holm",
-    "items_for_gap",
     "mcnemar",
     "mcnemar_counts",
     "mcnemar_power",

@@ -53,19 +53,6 @@ def smallest_gap(items: int, discordance: float, *, alpha: float = 0.05, power: 
     )
 
 
-def items_for_gap(
-    gap: float, discordance: float, *, alpha: float = 0.05, power: float = 0.8, limit: int = 10_000_000
-) -> int | None:
-    """Items with which exact McNemar finds the gap with the stated power; None above `limit`.
-
-    Exact power falls by a hair here and there as items are added; this is a number that reaches the power
-    while one fewer does not.
-    """
-    power = require.share("power", power, open_ends=True)
-    require.number("gap", abs(gap), above=0)
-    return _smallest(lambda n: mcnemar_power(n, gap, discordance, alpha=alpha) >= power, 1, limit)
-
-
 def seeds_for_prediction(sd: float, cap: float, *, level: float = 0.95, limit: int = 10_000) -> int | None:
     """Seeds with which the prediction interval's half-width is at most `cap`, if the sd over seeds is `sd`.
 

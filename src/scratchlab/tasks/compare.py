@@ -19,7 +19,7 @@ class Compare(Reading):
     baseline: str = ""
     """Name, fingerprint or `key=value` of the arm that the others are compared with; default: one called baseline."""
     metric: str = ""
-    """What is compared; default: test accuracy where there is one."""
+    """What is compared; default: the first that is there of those that runs/metrics.py prefers, test accuracy first."""
     texts: bool = True
     """Show the messages that changed, and the accuracy without copies, where the data are at hand."""
 
@@ -29,6 +29,7 @@ def compare(config: Compare, record: "Record") -> dict[str, Any]:
     from scratchlab.report import compare as comparison
     from scratchlab.report import formats, tables, terminal
     from scratchlab.report.flips import flips
+    from scratchlab.runs.metrics import metric as declaration
 
     found = arms(read_runs(config.out, config.select, config.seed_numbers))
     if not found:
@@ -40,13 +41,13 @@ def compare(config: Compare, record: "Record") -> dict[str, Any]:
         found, baseline, metric, declared=declared(), copies=messages.copies(found) if messages else None
     )
     changed = {arm.label: flips(arm, baseline, metric) for arm in found if arm is not baseline}
-    if messages and metric == "test_accuracy":
-        messages.add_texts(changed, {arm.label: arm for arm in found})
+    if messages:
+        messages.add_texts(changed, {arm.label: arm for arm in found}, declaration(metric).split)
     columns, cells = tables.cells(rows, metric)
     title = f"{len(found)} arms against {baseline.label}"
     formats.write(record, "table", rows, columns, cells, title=title)
     record.write_text("flips.json", formats.as_json(changed))
-    tables.show(f"{title}; mean over seeds ± sample standard deviation, accuracies in %", rows, metric)
+    tables.show(f"{title}; {tables.ABOUT}", rows, metric)
     if messages:
         for line in messages.lines:
             terminal.say(line)
@@ -112,11 +113,12 @@ class Messages:
         there = {key: np.array(collection.copies(frames)) for key, frames in self._frames.items() if frames is not None}
         return {arm.label: there[self._key(arm)] for arm in arms if self._key(arm) in there}
 
-    def add_texts(self, changed: dict[str, list[dict[str, Any]]], arms: "dict[str, Arm]") -> None:
+    def add_texts(self, changed: dict[str, list[dict[str, Any]]], arms: "dict[str, Arm]", split: str) -> None:
+        """Lay the message beside every item of `split` that changed."""
         for label, items in changed.items():
             frames = self._frames.get(self._key(arms[label]))
-            if frames is not None:
-                texts = frames["test"]["Text"].tolist()
+            if frames is not None and items:
+                texts = frames[split]["Text"].tolist()
                 for item in items:
                     if item["index"] < len(texts):
                         item["text"] = texts[item["index"]]

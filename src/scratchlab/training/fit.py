@@ -104,6 +104,8 @@ def fit(parts: Parts, settings: TrainConfig, record: Record, resume: Resume, *, 
         _begin(parts, seen)
     else:
         seen = Seen(**notes)
+        if parts.sample is not None:
+            record.write_text(SAMPLES, seen.samples)
     started = time.perf_counter() - seen.seconds
     for step in progress(steps, total=len(steps), done=steps.done, what=what):
         record.history(step=step.number, batch_loss=step.loss)

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from scratchlab.confounds import judge_card, judged
+from scratchlab.confounds import judge_card
 from scratchlab.data import sources
 from scratchlab.experiments import Experiment
 from scratchlab.measured import Arm, Measured, arms, differing
 from scratchlab.run import Claim, ClaimKind
+from scratchlab.runs.metrics import NOT_DECLARED, metric
 from scratchlab.verdicts.outcome import Judgement, Verdict
 
 JUDGE = "judge."
@@ -36,6 +37,16 @@ def usable(name: str, claim: Claim, runs: Sequence[Measured], experiment: Experi
             seeds=_seeds(unaltered),
             device=unaltered[0].device,
         )
+    if not metric(claim.metric).declared:
+        return Judgement(
+            Verdict.NOT_COMPARABLE,
+            f"{claim.metric} {NOT_DECLARED}",
+            measured=having[0].metrics[claim.metric],
+            seeds=_seeds(having),
+            device=having[0].device,
+        )
+    if claim.kind not in (ClaimKind.relation, ClaimKind.ratio) and (problem := other_device(claim, having)):
+        return Judgement(Verdict.NOT_COMPARABLE, problem, seeds=_seeds(having), device=having[0].device)
     fitting = [run for run in having if _asked_as(claim, run)]
     problem = "" if fitting else _other_judge(claim, having)
     if problem := problem or _mixed(name, claim, fitting) or _other_data(fitting, experiment):
@@ -45,7 +56,7 @@ def usable(name: str, claim: Claim, runs: Sequence[Measured], experiment: Experi
 
 def _judge_aside(run: Measured, claim: Claim) -> Measured:
     """The run without its judge's settings, where the metric is one that no judge has a part in."""
-    if judged(claim.metric):
+    if metric(claim.metric).judged:
         return run
     config, changes = (
         {key: value for key, value in settings.items() if not key.startswith(JUDGE)}
@@ -105,7 +116,7 @@ def _mixed(name: str, claim: Claim, runs: Sequence[Measured]) -> str:
     for key in ("data", "weights"):
         if len(found := {run.hashes[key] for run in runs if key in run.hashes}) > 1:
             return f"the runs of {name} used different {key}: {', '.join(sorted(h[:12] for h in found))}"
-    if judged(claim.metric) and len(cards := {judge_card(run) for run in runs}) > 1:
+    if metric(claim.metric).judged and len(cards := {judge_card(run) for run in runs}) > 1:
         return f"the runs of {name} were judged by different judges: {'; '.join(sorted(cards))}"
     return ""
 
@@ -125,7 +136,7 @@ def _other_data(runs: Sequence[Measured], experiment: Experiment | None) -> str:
 
 def _asked_as(claim: Claim, run: Measured) -> bool:
     """Whether a run was judged by whom the claim was: each part of `claim.judge` is one of the run's card."""
-    if not judged(claim.metric):
+    if not metric(claim.metric).judged:
         return True
     card = judge_card(run)
     parts = card.split(", ")
@@ -137,11 +148,23 @@ def _other_judge(claim: Claim, runs: Sequence[Measured]) -> str:
     return f"other judge: the claim was judged by {claim.judge}, the runs by {cards}"
 
 
+def other_device(claim: Claim, runs: Sequence[Measured]) -> str:
+    """Words for a time, or the like, that was published for another device than that of the runs."""
+    if metric(claim.metric).steady:
+        return ""
+    if not claim.device:
+        return f"{claim.metric} belongs to a device, and the claim names none"
+    devices = {run.device for run in runs}
+    if len(devices) > 1 or not all(claim.device.lower() in device.lower() for device in devices):
+        return f"it was measured on {claim.device}, here on {', '.join(sorted(devices)) or 'an unnamed device'}"
+    return ""
+
+
 def diverged(claim: Claim, runs: Sequence[Measured]) -> list[Measured]:
     """Runs whose metric, or a loss behind it, is NaN or infinite."""
     names = [claim.metric]
     if claim.kind in (ClaimKind.score, ClaimKind.relation):
-        names += ["train_loss", f"{claim.metric.split('_')[0]}_loss"]
+        names += metric(claim.metric).lost_with
     return [run for run in runs if any(_not_finite(run.metrics.get(name)) for name in names)]
 
 

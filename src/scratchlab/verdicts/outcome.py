@@ -1,4 +1,4 @@
-"""The five verdicts, and how numbers are put into their sentences."""
+"""The five verdicts, and what is said with each."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -30,19 +30,3 @@ class Judgement:
     detectable: float | None = None
     """Smallest true difference that this many seeds find with power 0.8."""
     notes: tuple[str, ...] = ()
-
-
-def shown(metric: str, value: float) -> str:
-    """A number for a sentence; accuracies in percent."""
-    if metric.endswith("accuracy"):
-        return f"{100 * value:.2f}%"
-    return f"{value:,}" if isinstance(value, int) else f"{value:.6g}"
-
-
-def gap(metric: str, value: float) -> str:
-    """A difference for a sentence; accuracies in points."""
-    return f"{100 * value:+.2f} points" if metric.endswith("accuracy") else f"{value:+.4g}"
-
-
-def width(metric: str, value: float) -> str:
-    return f"{100 * value:.2f} points" if metric.endswith("accuracy") else f"{value:.4g}"

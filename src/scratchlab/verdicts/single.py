@@ -8,8 +8,9 @@ from scratchlab import stats
 from scratchlab.experiments import Experiment
 from scratchlab.measured import Arm, Measured
 from scratchlab.run import Claim
+from scratchlab.runs.metrics import metric
 from scratchlab.verdicts.comparable import diverged
-from scratchlab.verdicts.outcome import Judgement, Verdict, gap, shown, width
+from scratchlab.verdicts.outcome import Judgement, Verdict
 
 PUBLISHED_SEED = 123
 """The seed of the book's scripts, where an experiment file names no other."""
@@ -17,11 +18,8 @@ PUBLISHED_SEED = 123
 TOLERANCE = {"cpu float32": 1e-5, "cuda float32": 1e-3, "mps float32": 1e-3, "bfloat16": 2e-2}
 """Largest relative difference of a number that no seed moves, by class of environment; the first is the reference."""
 
-CAPS = {"accuracy": 0.03, "loss": 0.1, "score": 3.0}
-"""Half-width beyond which a prediction interval tells nothing, by ending of the metric; others: 5% of the value.
-
-0.03: about the smallest gap that 300 messages show between two models (docs/statistics.md).
-"""
+CAP = 0.05
+"""Half-width, relative, beyond which a prediction interval tells nothing, where the metric declares none."""
 GROSS = 3
 """One run counts against a score only when it is farther off than so many caps."""
 
@@ -159,16 +157,14 @@ def count(claim: Claim, arm: Arm, experiment: Experiment | None) -> Judgement:
 
 
 def cap_of(claim: Claim) -> float:
-    if claim.max_halfwidth:
-        return claim.max_halfwidth
-    return next((cap for ending, cap in CAPS.items() if claim.metric.endswith(ending)), 0.05 * abs(claim.value))
+    return claim.max_halfwidth or metric(claim.metric).cap or CAP * abs(claim.value)
 
 
 def score(claim: Claim, arm: Arm) -> Judgement:
     """Could one more run have given the published number? A prediction interval over our seeds, its width capped."""
     if broken := nan_verdict(claim, arm):
         return broken
-    values, cap, m = arm.values(claim.metric), cap_of(claim), claim.metric
+    values, cap, m = arm.values(claim.metric), cap_of(claim), metric(claim.metric)
     step = stats.resolution(claim.n) if claim.n else None
     # printed in percent with two decimals: that far the published number itself is unknown
     rounding = 0.00005 if claim.n else _half_a_digit(claim.value)
@@ -180,29 +176,29 @@ def score(claim: Claim, arm: Arm) -> Judgement:
         return _one_run(claim, off, beyond, cap, common)
     common |= {
         "interval": (found.low, found.high),
-        "test": f"95% prediction interval for one more run, over {found.n} seeds; at most {width(m, cap)} to each side",
+        "test": f"95% prediction interval for one more run, over {found.n} seeds; at most {m.width(cap)} to each side",
     }
     sd = max(found.sd or 0.0, (step or 0.0) / 2)
-    reason = f"mean {shown(m, found.value)}, sd {width(m, found.sd or 0.0)}, {gap(m, off)} from the published "
-    reason += shown(m, claim.value)
+    reason = f"mean {m.shown(found.value)}, sd {m.width(found.sd or 0.0)}, {m.difference(off)} from the published "
+    reason += m.shown(claim.value)
     if beyond > found.half_width:
         return Judgement(Verdict.NOT_REPRODUCED, f"{reason}: outside the interval", **common)
     if found.half_width <= cap:
         return Judgement(Verdict.REPRODUCED, f"{reason}: inside the interval", **common)
     needed = stats.seeds_for_prediction(sd, cap)
-    told = f"{needed} seeds would do" if needed else f"no number of seeds would do at this spread, {width(m, sd)}"
-    reason += f": inside, but the interval is too wide to tell (half-width {width(m, found.half_width)}); {told}"
+    told = f"{needed} seeds would do" if needed else f"no number of seeds would do at this spread, {m.width(sd)}"
+    reason += f": inside, but the interval is too wide to tell (half-width {m.width(found.half_width)}); {told}"
     return Judgement(Verdict.INCONCLUSIVE, reason, seeds_needed=needed, **common)
 
 
 def _one_run(claim: Claim, off: float, beyond: float, cap: float, common: dict[str, Any]) -> Judgement:
-    m, gross = claim.metric, GROSS * cap
-    common["test"] = f"one run: only a difference beyond {width(m, gross)} counts"
-    reason = f"one run, {gap(m, off)} from the published {shown(m, claim.value)}"
+    m, gross = metric(claim.metric), GROSS * cap
+    common["test"] = f"one run: only a difference beyond {m.width(gross)} counts"
+    reason = f"one run, {m.difference(off)} from the published {m.shown(claim.value)}"
     if beyond > gross:
         return Judgement(Verdict.NOT_REPRODUCED, reason, **common)
     needed = stats.seeds_for_prediction(cap / GROSS, cap)
     if math.isclose(beyond, 0, abs_tol=1e-12) or beyond < 0:
         reason += " (the printed number itself)"
-    reason += f"; one seed shows no spread, {needed} seeds would do if its sd is {width(m, cap / GROSS)}"
+    reason += f"; one seed shows no spread, {needed} seeds would do if its sd is {m.width(cap / GROSS)}"
     return Judgement(Verdict.INCONCLUSIVE, reason, seeds_needed=needed, **common)

@@ -5,15 +5,14 @@ import statistics
 from typing import Any
 
 from scratchlab import stats
-from scratchlab.confounds import judge_card, judged, several_factors, unexplained
+from scratchlab.confounds import judge_card, several_factors, unexplained, unlike
 from scratchlab.measured import Arm
 from scratchlab.run import Claim, Direction
-from scratchlab.verdicts.comparable import diverged
-from scratchlab.verdicts.outcome import Judgement, Verdict, gap, width
+from scratchlab.runs.metrics import metric
+from scratchlab.verdicts.comparable import diverged, other_device
+from scratchlab.verdicts.outcome import Judgement, Verdict
 from scratchlab.verdicts.single import nan_verdict
 
-TIMED = ("seconds", "second", "speedup")
-"""Endings of metrics that a clock gave."""
 REPEATS = 3
 TIME_CAP = 0.1
 """Half-width, relative, beyond which a ratio of times tells nothing."""
@@ -38,6 +37,8 @@ def relation(claim: Claim, variant: Arm, baseline: Arm, *, known: bool) -> Judge
             f"run it with: scratchlab -m experiment={baseline.name} seed={_list(variant.seeds)}"
         )
         return Judgement(Verdict.NOT_RUN, reason, **common)
+    if problem := unlike(variant, baseline, claim.metric):
+        return Judgement(Verdict.NOT_COMPARABLE, problem, seeds=tuple(seeds), **common)
     alone = sorted(set(variant.seeds) ^ set(baseline.seeds))
     notes: tuple[str, ...] = (f"seeds that only one arm has are left out: {_list(alone)}",) if alone else ()
     ours = [float(variant.run(seed).metrics[claim.metric]) for seed in seeds]
@@ -45,15 +46,15 @@ def relation(claim: Claim, variant: Arm, baseline: Arm, *, known: bool) -> Judge
     if len(devices := {run.device for arm in (variant, baseline) for run in arm.runs if run.seed in seeds}) > 1:
         notes += (f"the arms ran on different devices: {', '.join(sorted(devices))}",)
     common |= {"seeds": tuple(seeds), "notes": notes + _identical(variant, baseline, seeds)}
-    step = stats.resolution(claim.n or _items(variant, claim)) if claim.metric.endswith("accuracy") else None
+    step = stats.resolution(claim.n or _items(variant, claim)) if metric(claim.metric).items else None
     if claim.direction is Direction.same:
         return _same(claim, ours, theirs, step, common)
     return _direction(claim, ours, theirs, step, common)
 
 
 def _incomparable(claim: Claim, variant: Arm, baseline: Arm, *, known: bool) -> str:
-    problems = [p for p in unexplained(variant, baseline, claim.metric) if not p.startswith("device")]
-    if judged(claim.metric) and judge_card(variant.runs[0]) != judge_card(baseline.runs[0]):
+    problems = unexplained(variant, baseline, claim.metric, aside=("device",))
+    if metric(claim.metric).judged and judge_card(variant.runs[0]) != judge_card(baseline.runs[0]):
         return f"other judge: {judge_card(variant.runs[0])}, {claim.versus} {judge_card(baseline.runs[0])}"
     if not known and (several := several_factors(variant, baseline, claim.metric)):
         problems.append(several)
@@ -64,8 +65,8 @@ def _incomparable(claim: Claim, variant: Arm, baseline: Arm, *, known: bool) -> 
 
 
 def _items(arm: Arm, claim: Claim) -> int:
-    items = arm.runs[0].items(claim.metric.split("_")[0])
-    return len(items.index) if items is not None else 300
+    items = arm.runs[0].items(metric(claim.metric).split)
+    return len(items.index) if items is not None else metric(claim.metric).items
 
 
 def _identical(variant: Arm, baseline: Arm, seeds: list[int]) -> tuple[str, ...]:
@@ -93,24 +94,24 @@ def _paired(ours: list[float], theirs: list[float], step: float | None) -> stats
 def _direction(
     claim: Claim, ours: list[float], theirs: list[float], step: float | None, common: dict[str, Any]
 ) -> Judgement:
-    m, sign = claim.metric, 1 if claim.direction is Direction.higher else -1
+    m, sign = metric(claim.metric), 1 if claim.direction is Direction.higher else -1
     found = _paired(ours, theirs, step)
     common |= {"measured": found.value}
-    least = f" by {width(m, claim.margin)} or more" if claim.margin else ""
+    least = f" by {m.width(claim.margin)} or more" if claim.margin else ""
     common["test"] = (
         f"paired by seed: the 95% t interval of the difference must lie {claim.direction.name}{least}; other items "
         "are another question"
     )
-    reason = f"{gap(m, found.value)} against {claim.versus} over {found.n} seed{'s' * (found.n > 1)}"
+    reason = f"{m.difference(found.value)} against {claim.versus} over {found.n} seed{'s' * (found.n > 1)}"
     if found.n == 1:
         reason += "; one pair shows no spread"
-        needed = stats.seeds_for_difference(0.01, max(claim.margin, 0.01)) if m.endswith("accuracy") else 3
+        needed = stats.seeds_for_difference(0.01, max(claim.margin, 0.01)) if m.items else 3
         return Judgement(
             Verdict.INCONCLUSIVE, f"{reason}, {needed} seeds would be a start", seeds_needed=needed, **common
         )
     common["interval"] = (found.low, found.high)
     low, high = sorted((sign * found.low, sign * found.high))
-    reason += f", interval {gap(m, found.low)} to {gap(m, found.high)}"
+    reason += f", interval {m.difference(found.low)} to {m.difference(found.high)}"
     if low > 0 and low >= claim.margin:
         return Judgement(Verdict.REPRODUCED, reason, **common)
     sd = max(found.sd or 0.0, (step or 0.0) / 2)
@@ -120,7 +121,7 @@ def _direction(
         return Judgement(Verdict.NOT_REPRODUCED, f"{reason}: {how}", **common)
     distance = abs(sign * found.value - claim.margin)
     needed = stats.seeds_for_difference(sd, distance) if distance > 0 else None
-    reason += f"; {found.n} seeds find a difference from {width(m, detectable or math.inf)} on"
+    reason += f"; {found.n} seeds find a difference from {m.width(detectable or math.inf)} on"
     reason += f"; {needed} seeds would decide" if needed else "; no number of seeds would decide"
     return Judgement(Verdict.INCONCLUSIVE, reason, seeds_needed=needed, **common)
 
@@ -128,14 +129,14 @@ def _direction(
 def _same(
     claim: Claim, ours: list[float], theirs: list[float], step: float | None, common: dict[str, Any]
 ) -> Judgement:
-    m = claim.metric
+    m = metric(claim.metric)
     found = stats.equivalence(ours, theirs, margin=claim.margin, resolution=step)
     common |= {"measured": found.value}
-    common["test"] = f"equivalence, two one-sided t tests at 5%: the difference lies within {width(m, claim.margin)}"
-    reason = f"{gap(m, found.value)} against {claim.versus} over {found.seeds} seed{'s' * (found.seeds > 1)}"
+    common["test"] = f"equivalence, two one-sided t tests at 5%: the difference lies within {m.width(claim.margin)}"
+    reason = f"{m.difference(found.value)} against {claim.versus} over {found.seeds} seed{'s' * (found.seeds > 1)}"
     if math.isfinite(found.low):
         common["interval"] = (found.low, found.high)
-        reason += f", 90% interval {gap(m, found.low)} to {gap(m, found.high)}"
+        reason += f", 90% interval {m.difference(found.low)} to {m.difference(found.high)}"
     if found.equivalent:
         return Judgement(Verdict.REPRODUCED, reason, **common)
     if found.low > claim.margin or found.high < -claim.margin:
@@ -154,8 +155,8 @@ def ratio(claim: Claim, variant: Arm, baseline: Arm | None) -> Judgement:
     if broken := nan_verdict(claim, variant) or (nan_verdict(claim, baseline) if baseline else None):
         return broken
     common: dict[str, Any] = {"seeds": tuple(variant.seeds), "device": variant.runs[0].device}
-    timed = claim.metric.endswith(TIMED)
-    if timed and (problem := _other_clock(claim, variant, baseline)):
+    timed = metric(claim.metric).timed
+    if problem := other_device(claim, [run for arm in (variant, baseline) if arm for run in arm.runs]):
         return Judgement(Verdict.NOT_COMPARABLE, problem, **common)
     seeds = sorted(set(variant.seeds) & set(baseline.seeds)) if baseline else variant.seeds
     if not seeds:
@@ -182,15 +183,6 @@ def ratio(claim: Claim, variant: Arm, baseline: Arm | None) -> Judgement:
 def _rounding(printed: float) -> float:
     text = repr(printed)
     return 0.5 * 10.0 ** -len(text.partition(".")[2]) * (1 + 1e-9) if "e" not in text else 0.0
-
-
-def _other_clock(claim: Claim, variant: Arm, baseline: Arm | None) -> str:
-    devices = {run.device for arm in (variant, baseline) if arm for run in arm.runs}
-    if not claim.device:
-        return "a ratio of times whose device the claim does not name"
-    if len(devices) > 1 or not all(claim.device.lower() in device.lower() for device in devices):
-        return f"times were measured on {claim.device}, here on {', '.join(sorted(devices)) or 'an unnamed device'}"
-    return ""
 
 
 def _timed(claim: Claim, found: list[float], common: dict[str, Any]) -> Judgement:

@@ -3,14 +3,13 @@
 import difflib
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import fields, is_dataclass
-from enum import Enum
-from typing import Any, get_type_hints
 
 from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException, ValidationError
 
-from scratchlab import compose, experiments
+from scratchlab import experiments
+from scratchlab.cli import keys
+from scratchlab.launch.options import groups, options
 from scratchlab.run import Run
 from scratchlab.runs.registry import TASKS
 
@@ -80,29 +79,26 @@ def nearest(word: str, possible: Iterable[str]) -> str:
 
 
 def _unknown_option(group: str, option: str) -> str:
-    if group not in compose.groups():
-        return f"{group}={option}: no such group; possible: {', '.join(compose.groups())}" + nearest(
-            group, compose.groups()
-        )
-    options = compose.options(group)
-    listed = "see `scratchlab task=list`" if group == "experiment" else ", ".join(options)
-    return f"{group}={option}: no such {group}; possible: {listed}" + nearest(option, options)
+    if group not in groups():
+        return f"{group}={option}: no such group; possible: {', '.join(groups())}" + nearest(group, groups())
+    possible = options(group)
+    listed = "see `scratchlab task=list`" if group == "experiment" else ", ".join(possible)
+    return f"{group}={option}: no such {group}; possible: {listed}" + nearest(option, possible)
 
 
 def _group_given_a_value(arguments: list[str]) -> str:
-    groups = compose.groups()
     for argument in arguments:
         key, _, value = argument.partition("=")
-        if key in groups and value not in compose.options(key):
-            return f"{key}={value}: {key} takes the name of an option; possible: {', '.join(compose.options(key))}"
-    return f"a group was given a value instead of an option; the groups are {', '.join(groups)}"
+        if key in groups() and value not in options(key):
+            return f"{key}={value}: {key} takes the name of an option; possible: {', '.join(options(key))}"
+    return f"a group was given a value instead of an option; the groups are {', '.join(groups())}"
 
 
 def _schema(arguments: list[str]) -> type[Run]:
     """The type of the task that the arguments choose, as far as can be told."""
     chosen = dict(argument.lstrip("+").split("=", 1) for argument in arguments if "=" in argument)
     task = chosen.get("task", "list")
-    if "experiment" in chosen and (experiment := experiments.read_all().get(chosen["experiment"])):
+    if "experiment" in chosen and (experiment := experiments.read_named(chosen["experiment"])):
         task = experiment.task
     return TASKS[task].schema() if task in TASKS else Run
 
@@ -112,13 +108,13 @@ def _key_problem(error: OmegaConfBaseException, schema: type[Run], arguments: li
     given = next((a for a in arguments if f"{a.lstrip('+~').split('=')[0]}.".startswith(f"{key}.")), "")
     where = given or next((f"{a} (in {_experiment_file(a)})" for a in arguments if a.startswith("experiment=")), key)
     reason = str(error.msg).splitlines()[0]
-    known = dict(_keys(schema))
+    known = dict(keys.kinds(schema))
     if isinstance(error, MissingMandatoryValue):
-        return f"task={schema.task} needs {key}=VALUE ({_possible(known.get(key))})"
+        return f"task={schema.task} needs {key}=VALUE ({keys.possible(known.get(key))})"
     if isinstance(error, ValidationError):
-        possible = _possible(known.get(key))
+        possible = keys.possible(known.get(key))
         value = given.partition("=")[2] if given else ""
-        options = [m.name for m in known[key]] if _is_enum(known.get(key)) else []
+        options = [m.name for m in known[key]] if keys.is_enum(known.get(key)) else []
         return f"{where}: {reason}; {key} takes {possible}" + nearest(value, options)
     if key in known:
         return f"{where}: {reason}"
@@ -134,27 +130,5 @@ def _key_problem(error: OmegaConfBaseException, schema: type[Run], arguments: li
 
 
 def _experiment_file(argument: str) -> str:
-    experiment = experiments.read_all().get(argument.partition("=")[2])
+    experiment = experiments.read_named(argument.partition("=")[2])
     return str(experiment.path) if experiment else argument
-
-
-def _keys(schema: type, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every dotted key of a dataclass with its type."""
-    hints = get_type_hints(schema)
-    for field in fields(schema):
-        kind = hints[field.name]
-        if is_dataclass(kind) and isinstance(kind, type):
-            yield from _keys(kind, f"{prefix}{field.name}.")
-        else:
-            yield f"{prefix}{field.name}", kind
-
-
-def _is_enum(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, Enum)
-
-
-def _possible(kind: Any) -> str:
-    if _is_enum(kind):
-        return ", ".join(member.name for member in kind)
-    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
-    return names.get(kind, str(kind).replace("int | str", "a word or a whole number"))

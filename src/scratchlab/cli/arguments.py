@@ -1,0 +1,37 @@
+"""What is done to the words of a command line before Hydra reads them."""
+
+from fnmatch import fnmatchcase
+
+from scratchlab import experiments
+
+LISTS = ("select", "seeds", "claim", "chapter", "exercise", "factors")
+"""Keys whose value is a list with commas, which Hydra would take for a sweep."""
+
+
+def prepare(arguments: list[str]) -> list[str]:
+    """The words as Hydra should read them."""
+    return name_task(quote_lists(arguments))
+
+
+def quote_lists(arguments: list[str]) -> list[str]:
+    """Put the values of `LISTS` in quotes where they hold commas, unless the command is a sweep or has done so."""
+    if {"-m", "--multirun"} & set(arguments):
+        return arguments
+    quoted = []
+    for argument in arguments:
+        key, _, value = argument.partition("=")
+        plain = key in LISTS and "," in value and value[0] not in "'\"[{"
+        quoted.append(f"{key}='{value}'" if plain else argument)
+    return quoted
+
+
+def name_task(arguments: list[str]) -> list[str]:
+    """Add the task that swept experiments share: Hydra checks overrides of a sweep before it knows an experiment."""
+    given = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
+    swept = given.get("experiment", "")
+    if "task" in given or not ("," in swept or swept.startswith("glob(")):
+        return arguments
+    wanted = swept.removeprefix("glob(").removesuffix(")").split(",")
+    chosen = [path for name, path in experiments.paths().items() if any(fnmatchcase(name, w) for w in wanted)]
+    tasks = {experiments.read(path).task for path in chosen}
+    return [*arguments, f"task={tasks.pop()}"] if len(tasks) == 1 else arguments
