@@ -14,7 +14,8 @@ from conftest import command
 from scratchlab import compose
 from scratchlab.__main__ import main
 from scratchlab.cli import mistakes
-from scratchlab.run import Run, changes, fingerprint
+from scratchlab.runs.config import Run
+from scratchlab.runs.identity import changes, fingerprint
 from scratchlab.runs.registry import TASKS
 
 SOURCE = Path(compose.__file__).parent

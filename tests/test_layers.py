@@ -9,7 +9,7 @@ import scratchlab
 
 SOURCE = Path(scratchlab.__file__).parent
 LAYERS = [
-    {"__init__", "run", "runs", "environment", "experiments", "files", "progress", "claims", "exercises", "ablation"}
+    {"__init__", "book", "runs", "environment", "experiments", "files", "progress", "exercises", "ablation"}
     | {"assets", "matching"},
     {"text", "train_config", "sampling_config", "judge_config", "prompts", "overlap", "data", "model"}
     | {"tracking", "record", "stats", "measured", "confounds"},

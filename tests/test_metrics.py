@@ -10,9 +10,10 @@ from conftest import GENERATED, TINY, real
 from synthetic import write_run
 
 import scratchlab
-from scratchlab import claims, compose, confounds, experiments, goldens, judge
+from scratchlab import compose, confounds, experiments, goldens, judge
 from scratchlab.__main__ import run
 from scratchlab.assets import catalogue
+from scratchlab.book import claims
 from scratchlab.measured import arms, by_name, read_runs
 from scratchlab.report import compare, tables
 from scratchlab.runs import metrics

@@ -13,7 +13,7 @@ import torch
 
 from scratchlab import compose
 from scratchlab.__main__ import run
-from scratchlab.run import fingerprint
+from scratchlab.runs.identity import fingerprint
 from scratchlab.text import encoding
 from scratchlab.training.continued import CHECKPOINT, WEIGHTS
 

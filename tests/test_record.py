@@ -14,7 +14,9 @@ import pytest
 from conftest import GENERATED, TINY
 
 from scratchlab import record
-from scratchlab.run import Claim, Run, TrackingConfig, fingerprint
+from scratchlab.book.claims import Claim
+from scratchlab.runs.config import Run, TrackingConfig
+from scratchlab.runs.identity import fingerprint
 from scratchlab.tracking import Tracker
 
 

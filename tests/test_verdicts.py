@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from synthetic import outcomes, write_run
 
-from scratchlab import claims, experiments
+from scratchlab import experiments
 from scratchlab.assets import catalogue
+from scratchlab.book import claims
 from scratchlab.measured import by_name, read_runs
 from scratchlab.verdicts import Judgement, judge
 from scratchlab.verdicts.outcome import Verdict

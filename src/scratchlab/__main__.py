@@ -12,7 +12,8 @@ from omegaconf import DictConfig
 
 from scratchlab import record
 from scratchlab.cli import arguments, help
-from scratchlab.run import Run, changes
+from scratchlab.runs.config import Run
+from scratchlab.runs.identity import changes
 from scratchlab.runs.registry import TASKS
 from scratchlab.tracking import Tracker
 

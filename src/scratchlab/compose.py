@@ -17,7 +17,7 @@ from omegaconf.errors import MissingMandatoryValue
 
 from scratchlab import experiments
 from scratchlab.launch.options import CONF
-from scratchlab.run import Run
+from scratchlab.runs.config import Run
 from scratchlab.runs.registry import TASKS
 
 VERSION, PRIMARY = "1.3", "config"

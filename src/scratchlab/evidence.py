@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scratchlab import claims
-from scratchlab.claims import Stated
+from scratchlab.book import claims
+from scratchlab.book.claims import Stated
 from scratchlab.experiments import Experiment
 from scratchlab.matching import matches
 from scratchlab.measured import Arm, Measured, arms, by_name, read_runs

@@ -5,6 +5,7 @@ from enum import Enum
 from string import Formatter
 
 from scratchlab.prompts import PromptConfig
+from scratchlab.runs.identity import bookkeeping
 
 
 class JudgeBackend(Enum):
@@ -34,15 +35,15 @@ class JudgeConfig:
     """ollama: tokens of context."""
     max_tokens: int = 0
     """Most tokens of the judge's answer; 0: no limit."""
-    timeout: float = 120.0
+    timeout: float = bookkeeping(120.0)
     """Seconds that one answer may take."""
-    load_timeout: float = 900.0
+    load_timeout: float = bookkeeping(900.0)
     """ollama: seconds that the server may take to load the model."""
-    retries: int = 4
+    retries: int = bookkeeping(4)
     """How often a question is asked again when the server fails."""
-    wait: float = 1.0
+    wait: float = bookkeeping(1.0)
     """Seconds before the first such repetition; doubled each time."""
-    concurrency: int = 1
+    concurrency: int = bookkeeping(1)
     """Questions under way at once."""
 
     def __post_init__(self) -> None:

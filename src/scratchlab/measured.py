@@ -18,14 +18,12 @@ from scratchlab import record
 from scratchlab.experiments import LOADER
 from scratchlab.files import dotted
 from scratchlab.matching import matches
-from scratchlab.run import NOT_A_NUMBER_CHANGER
+from scratchlab.runs import identity, registry
 
 if TYPE_CHECKING:
     import numpy as np
 
 PREDICTIONS = "predictions.csv"
-REPORTING = ("ablate", "bundle", "compare", "coverage", "golden", "lint", "list", "report", "reproduce", "verify")
-"""Tasks whose records are about other records."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +73,13 @@ class Measured:
     @property
     def acting(self) -> dict[str, Any]:
         """The flat configuration without the seed and what cannot change a number."""
-        skip = (*NOT_A_NUMBER_CHANGER, "seed")
-        return {k: v for k, v in self.config.items() if not any(k == s or k.startswith(f"{s}.") for s in skip)}
+        flat = {key: value for key, value in self.config.items() if key != "seed"}
+        return identity.acting(flat, registry.schema_of(self.task))
+
+    @property
+    def about_records(self) -> bool:
+        """Whether its task only reports on other records."""
+        return registry.schema_of(self.task or self.name).about_records
 
     @cached_property
     def history_text(self) -> str:
@@ -164,7 +167,7 @@ def read_runs(out: Path | str, select: str = "*", seeds: Sequence[int] = ()) -> 
     folders = {path.parent for name in (record.CONFIG, record.RESULT) for path in Path(out).glob(f"*/*/{name}")}
     chosen = sorted(f for f in folders if matches(f.parent.name, select))
     runs = [read_run(folder) for folder in chosen]
-    return [run for run in runs if (run.task or run.name) not in REPORTING and (not seeds or run.seed in seeds)]
+    return [run for run in runs if not run.about_records and (not seeds or run.seed in seeds)]
 
 
 def by_name(runs: Iterable[Measured]) -> dict[str, list[Measured]]:

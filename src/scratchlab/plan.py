@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from scratchlab.claims import Stated
+from scratchlab.book.claims import Stated
 from scratchlab.experiments import Experiment
 from scratchlab.measured import Measured
 from scratchlab.verdicts.single import PUBLISHED_SEED

@@ -24,7 +24,8 @@ from scratchlab import environment
 from scratchlab.experiments import LOADER
 from scratchlab.files import dotted, in_one_step, to_json, with_numbers
 from scratchlab.matching import matches
-from scratchlab.run import Run, fingerprint, plain
+from scratchlab.runs.config import Run
+from scratchlab.runs.identity import fingerprint, plain
 from scratchlab.tracking import Tracker
 
 if TYPE_CHECKING:
@@ -165,6 +166,7 @@ def _execute(
                 "status": status,
                 "error": error,
                 "fingerprint": fingerprint(config),
+                "revision": config.revision,
                 "changes": changes,
                 "seed": config.seed,
                 "metrics": plain(metrics),

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scratchlab.run import Run, TrackingConfig, TrackingMode, fingerprint, plain
+from scratchlab.runs.config import Run, TrackingConfig, TrackingMode
+from scratchlab.runs.identity import fingerprint, plain
 
 if TYPE_CHECKING:
     import wandb

@@ -17,7 +17,7 @@ from typing import Any
 
 from scratchlab import __version__, experiments, tasks
 from scratchlab.launch.options import groups, options
-from scratchlab.run import Run
+from scratchlab.runs.config import Run
 from scratchlab.runs.registry import TASKS
 
 WIDTH = 110

@@ -10,7 +10,7 @@ from scratchlab import experiments
 from scratchlab.cli import keys
 from scratchlab.launch.options import groups, options
 from scratchlab.matching import nearest
-from scratchlab.run import Run
+from scratchlab.runs.config import Run
 from scratchlab.runs.registry import TASKS
 
 EXPECTED = (ValueError, FileNotFoundError, RuntimeError)

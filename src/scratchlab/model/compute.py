@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from scratchlab.run import ComputeConfig, Device, Precision
+from scratchlab.runs.config import ComputeConfig, Device, Precision
 
 
 @dataclass(frozen=True)

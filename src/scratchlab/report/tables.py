@@ -93,10 +93,10 @@ def show(title: str, rows: Sequence[Mapping[str, Any]], metric: str) -> None:
 
 def show_sweep(folders: Sequence[Path]) -> None:
     """Print how the runs of a sweep compare with its first arm, and where the records are."""
-    from scratchlab.measured import REPORTING, arms, read_run
+    from scratchlab.measured import arms, read_run
     from scratchlab.report import compare, terminal
 
-    found = arms(run for run in map(read_run, folders) if run.task not in REPORTING)
+    found = arms(run for run in map(read_run, folders) if not run.about_records)
     if not found or not any(run.metrics for run in found[0].runs):
         return
     metric = compare.choose_metric(found, found[0], "")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from scratchlab.ablation import Design, Planned, plan
-from scratchlab.run import Run
+from scratchlab.runs.config import Run
 from scratchlab.tasks.reading import seed_list
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 class Ablate(Run):
     task: ClassVar[str] = "ablate"
     reusable: ClassVar[bool] = False
+    about_records: ClassVar[bool] = True
 
     of: str = ""
     """The experiment that is varied."""

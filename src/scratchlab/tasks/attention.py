@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from scratchlab.run import Run
+from scratchlab.runs.config import Run
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from scratchlab.run import Run
+from scratchlab.runs.config import Run
 from scratchlab.tasks.reading import Reading
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def pack(config: Bundle, record: "Record") -> dict[str, Any]:
 class Verify(Run):
     task: ClassVar[str] = "verify"
     reusable: ClassVar[bool] = False
+    about_records: ClassVar[bool] = True
 
     bundle: str = ""
     """The zip file that task=bundle made."""

@@ -7,7 +7,7 @@ from itertools import repeat
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from scratchlab.judge_config import JudgeBackend, JudgeConfig
-from scratchlab.run import Run
+from scratchlab.runs.config import Run
 
 if TYPE_CHECKING:
     from scratchlab.judge import Judgement

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from scratchlab.run import Run
+from scratchlab.runs.config import Run
 from scratchlab.sampling_config import SamplingConfig
 from scratchlab.training import trained as trained_runs
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from scratchlab.data.config import MessagesConfig
 from scratchlab.model.config import Position
+from scratchlab.runs.identity import bookkeeping
 from scratchlab.train_config import TrainConfig
 from scratchlab.training.fine_tuning import FineTuning
 
@@ -28,7 +29,7 @@ class Classify(FineTuning):
     data: MessagesConfig = field(default_factory=MessagesConfig)
     train: ClassifyTraining
     position: Position = Position.last
-    save: bool = False
+    save: bool = bookkeeping(False)
     """Keep the trained model, for task=export and task=chat."""
 
     def __post_init__(self) -> None:

@@ -15,7 +15,8 @@ class Coverage(Reading):
 
 
 def coverage(config: Coverage, record: "Record") -> dict[str, Any]:
-    from scratchlab import claims, experiments
+    from scratchlab import experiments
+    from scratchlab.book import claims
     from scratchlab.measured import by_name, read_runs
     from scratchlab.report import formats, terminal
     from scratchlab.report import verdicts as tables

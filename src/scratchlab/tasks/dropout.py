@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from scratchlab.model.config import GPTConfig
-from scratchlab.run import Run
+from scratchlab.runs.config import Run
 
 if TYPE_CHECKING:
     from torch import Tensor

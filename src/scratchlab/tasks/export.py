@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from scratchlab.run import Run
+from scratchlab.runs.config import Run
 from scratchlab.training import trained as trained_runs
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from scratchlab.data.config import InstructionsConfig
 from scratchlab.judge_config import JudgeBackend, JudgeConfig
 from scratchlab.prompts import PromptConfig
-from scratchlab.run import fingerprint
+from scratchlab.runs.identity import bookkeeping, fingerprint
 from scratchlab.sampling_config import SamplingConfig
 from scratchlab.text import VOCAB_SIZE
 from scratchlab.train_config import TrainConfig
@@ -43,7 +43,7 @@ class Instruct(FineTuning):
     train: InstructTraining
     sampling: SamplingConfig
     judge: JudgeConfig
-    save: bool = True
+    save: bool = bookkeeping(True)
     """Keep the trained model, for task=export and task=chat, and for runs that differ only in what comes after."""
 
     def __post_init__(self) -> None:

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from scratchlab import experiments
-from scratchlab.run import Run
+from scratchlab.runs.config import Run
 
 if TYPE_CHECKING:
     from scratchlab.record import Record
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 class Lint(Run):
     task: ClassVar[str] = "lint"
     reusable: ClassVar[bool] = False
+    about_records: ClassVar[bool] = True
 
     select: str = "*"
     """Globs over experiment names, comma-separated."""

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from scratchlab import experiments
 from scratchlab.data import sources
-from scratchlab.run import Run
+from scratchlab.runs.config import Run
 
 if TYPE_CHECKING:
     from scratchlab.record import Record
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 class List(Run):
     task: ClassVar[str] = "list"
     recorded: ClassVar[bool] = False
+    about_records: ClassVar[bool] = True
 
     select: str = "*"
     """Globs over experiment names, comma-separated."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from scratchlab.run import Device, Precision, Run
+from scratchlab.runs.config import Device, Precision, Run
 
 if TYPE_CHECKING:
     from scratchlab.record import Record

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from scratchlab.data.config import CorpusConfig
 from scratchlab.model.config import GPTConfig, WeightsConfig, WeightSource
-from scratchlab.run import TrainingRun
+from scratchlab.runs.config import TrainingRun
 from scratchlab.sampling_config import SamplingConfig
 from scratchlab.text import check_vocab_size
 from scratchlab.train_config import PretrainTraining
@@ -77,7 +77,7 @@ class Pretrain(TrainingRun):
         """
         if not self.continue_run or self.weights.source is not WeightSource.random:
             return self.weights
-        from scratchlab.run import plain
+        from scratchlab.runs.identity import plain
         from scratchlab.training.continued import checkpoint_of
 
         path = checkpoint_of(self.continue_run, out=self.out, seed=self.seed, model=plain(self.model))

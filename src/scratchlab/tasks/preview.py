@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from scratchlab.data.config import InstructionsConfig
 from scratchlab.prompts import PromptConfig
-from scratchlab.run import Run
+from scratchlab.runs.config import Run
 
 if TYPE_CHECKING:
     from rich.console import Console

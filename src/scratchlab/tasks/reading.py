@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from scratchlab.run import Run
+from scratchlab.runs.config import Run
 
 
 @dataclass(kw_only=True)
 class Reading(Run):
     reusable: ClassVar[bool] = False
+    about_records: ClassVar[bool] = True
 
     select: str = "*"
     """Globs over the names of runs, comma-separated."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from scratchlab.tasks.reading import Reading
 
 if TYPE_CHECKING:
-    from scratchlab.claims import Stated
+    from scratchlab.book.claims import Stated
     from scratchlab.experiments import Experiment
     from scratchlab.measured import Measured
     from scratchlab.plan import Missing

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from scratchlab.model.config import GPTConfig, WeightsConfig
-from scratchlab.run import Run
+from scratchlab.runs.config import Run
 from scratchlab.sampling_config import SamplingConfig
 from scratchlab.text import check_vocab_size
 

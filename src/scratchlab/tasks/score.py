@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from scratchlab.data.config import CorpusConfig
 from scratchlab.model.config import GPTConfig, WeightsConfig
-from scratchlab.run import Run
+from scratchlab.runs.config import Run
 from scratchlab.text import check_vocab_size
 
 if TYPE_CHECKING:

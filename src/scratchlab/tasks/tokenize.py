@@ -4,7 +4,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from scratchlab.run import Run
+from scratchlab.runs.config import Run
 
 if TYPE_CHECKING:
     from scratchlab.record import Record

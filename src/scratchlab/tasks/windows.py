@@ -5,7 +5,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from scratchlab.data.config import CorpusConfig
-from scratchlab.run import Run
+from scratchlab.runs.config import Run
 
 if TYPE_CHECKING:
     from scratchlab.record import Record

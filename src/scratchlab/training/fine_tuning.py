@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from scratchlab.model.config import GPTConfig, Trainable, TuneConfig, WeightsConfig
-from scratchlab.run import TrainingRun
+from scratchlab.runs.config import TrainingRun
 
 if TYPE_CHECKING:
     from scratchlab.model.gpt import GPT

@@ -72,15 +72,20 @@ def load(folder: Path) -> Trained:
 
 
 def read_config(folder: Path, schema: type[FineTuning]) -> FineTuning:
-    """The configuration in a run's folder, without the file that its weights started from, which may be gone."""
+    """The configuration in a run's folder, without the file that its weights started from, which may be gone.
+
+    A key that is younger than the record has the value that means what runs did then.
+    """
     from omegaconf import OmegaConf
 
     from scratchlab.record import CONFIG
+    from scratchlab.runs.identity import as_before
 
+    then = OmegaConf.structured(schema)
+    for key, value in as_before(schema).items():
+        OmegaConf.update(then, key, value)
     written = OmegaConf.to_container(OmegaConf.load(folder / CONFIG))
     assert isinstance(written, dict)
-    config = OmegaConf.to_object(
-        OmegaConf.merge(OmegaConf.structured(schema), written | {"weights": {"source": "random"}})
-    )
+    config = OmegaConf.to_object(OmegaConf.merge(then, written | {"weights": {"source": "random"}}))
     assert isinstance(config, FineTuning)
     return config

@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from scratchlab.claims import Stated
+from scratchlab.book.claims import Claim, ClaimKind, Direction, Stated
 from scratchlab.experiments import Experiment
 from scratchlab.measured import Measured
-from scratchlab.run import Claim, ClaimKind, Direction
 from scratchlab.verdicts import single, versus
 from scratchlab.verdicts.comparable import usable
 from scratchlab.verdicts.outcome import Judgement, Verdict

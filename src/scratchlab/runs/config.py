@@ -1,0 +1,107 @@
+"""What every run has, whatever its task: a name, a seed, compute, tracking and the claims it is held against."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, ClassVar
+
+from scratchlab.book.claims import Claim
+from scratchlab.runs.identity import bookkeeping
+
+
+class Device(Enum):
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+    mps = "mps"
+
+
+class Precision(Enum):
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
+@dataclass(kw_only=True)
+class ComputeConfig:
+    """Where and how numbers are computed."""
+
+    device: Device = Device.auto
+    """`auto` takes CUDA where there is one, else the CPU; mps only when asked (its numbers differ, see the docs)."""
+    precision: Precision = Precision.float32
+    compile: bool = False
+    threads: int = bookkeeping(0)
+    """CPU threads; 0 leaves torch's choice."""
+
+    def __post_init__(self) -> None:
+        if self.threads < 0:
+            raise ValueError(f"compute.threads={self.threads}: must be 0 (torch's choice) or more")
+
+
+class TrackingMode(Enum):
+    none = "none"
+    auto = "auto"
+    online = "online"
+    offline = "offline"
+
+
+@dataclass(kw_only=True)
+class TrackingConfig:
+    """How a run is logged to Weights & Biases."""
+
+    mode: TrackingMode = TrackingMode.none
+    """`auto` is online where there is a login, else offline (`wandb sync` uploads later)."""
+    project: str = "scratchlab"
+    group: str = ""
+    """Default: the run's name, so that seeds of one experiment stand together."""
+    tags: list[str] = field(default_factory=list)
+
+
+@dataclass(kw_only=True)
+class Run:
+    """The root of every configuration; tasks add their parts."""
+
+    task: ClassVar[str] = ""
+    """The task's name, as in `task=classify`."""
+    revision: ClassVar[int] = 1
+    """Part of the fingerprint. A task raises its own when the numbers of the same configuration change, and only then:
+    every record made before is then no longer found."""
+    recorded: ClassVar[bool] = True
+    """False: the task only shows something and leaves no record."""
+    reusable: ClassVar[bool] = True
+    """False: the outcome depends on more than the configuration, so a finished run is done again."""
+    about_records: ClassVar[bool] = False
+    """True: what it leaves is about other records, and no run to be compared with them."""
+
+    name: str = bookkeeping()
+    exercise: str = bookkeeping("")
+    """The exercise of the appendix this answers, as `6.3`; several are comma-separated."""
+    seed: int = 123
+    out: str = bookkeeping("outputs")
+    force: bool = bookkeeping(False)
+    """Repeat a run that is already done."""
+    compute: ComputeConfig = field(default_factory=ComputeConfig)
+    tracking: TrackingConfig = bookkeeping(default_factory=TrackingConfig)
+    claims: list[Claim] = bookkeeping(default_factory=list)
+
+    def idle(self) -> dict[str, str]:
+        """Keys that are set but cannot change a number in this run, each with the reason."""
+        return {}
+
+    def exit_code(self, metrics: dict[str, Any]) -> int:
+        """What the command returns when the run is done; anything but 0 says that what it found is bad news."""
+        return 0
+
+    def inputs(self) -> dict[str, str]:
+        """Hashes of the files this run would read, by name; cheap, and before anything is computed."""
+        return {}
+
+
+@dataclass(kw_only=True)
+class TrainingRun(Run):
+    """A run whose training goes on where it was stopped."""
+
+    checkpoint_minutes: float = bookkeeping(10.0)
+    """Minutes of training after which its state is kept, to go on from if the run is stopped; 0: never."""
+
+    def __post_init__(self) -> None:
+        if self.checkpoint_minutes < 0:
+            raise ValueError(f"checkpoint_minutes={self.checkpoint_minutes}: must be 0 (never) or more")
