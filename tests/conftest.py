@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from scratchlab.data import assets
+from scratchlab.assets import catalogue
+from scratchlab.assets.fetch import Asset, fetch
 
 TINY = ["weights=random", "model=gpt2_tiny", "tracking=none", "compute.threads=1"]
 """Overrides that bring a fine-tuning experiment down to seconds."""
@@ -15,10 +16,10 @@ TINY = ["weights=random", "model=gpt2_tiny", "tracking=none", "compute.threads=1
 GENERATED = ["data=messages", "data.size=200", "model.context_length=64", "train.epochs=1"]
 
 
-def real(asset: assets.Asset) -> Path:
+def real(asset: Asset) -> Path:
     """The file of an asset that lies at hand; skips the test where it does not."""
     try:
-        return assets.fetch(asset, local_only=True)
+        return fetch(asset, local_only=True)
     except FileNotFoundError:
         pytest.skip(f"{asset.name} is neither in the cache nor in a folder named by SCRATCHLAB_MIRROR")
 
@@ -31,7 +32,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture
 def spam_file() -> Path:
-    return real(assets.SMS_SPAM)
+    return real(catalogue.SMS_SPAM)
 
 
 @pytest.fixture(autouse=True)

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from conftest import real
 
-from scratchlab.data import assets
-from scratchlab.data.assets import Asset, Web
+from scratchlab.assets import catalogue
+from scratchlab.assets.fetch import Asset, Web, fetch
 from scratchlab.text import tokenizer
 
 CONTENT = b"forty-two\n"
@@ -49,14 +49,14 @@ def server(tmp_path: Path) -> Iterator[str]:
 
 def test_the_first_source_that_has_the_file_is_used_and_the_cache_after_that(cache: Path, server: str) -> None:
     asset = Asset("a/file.txt", "none", (Web(f"{server}/missing.txt"), Web(f"{server}/file.txt")), HASH, len(CONTENT))
-    path = assets.fetch(asset)
+    path = fetch(asset)
     assert path == cache / "a/file.txt" and path.read_bytes() == CONTENT
-    assert assets.fetch(Asset("a/file.txt", "none", (), HASH)) == path
+    assert fetch(Asset("a/file.txt", "none", (), HASH)) == path
 
 
 def test_a_member_of_a_zip_archive_is_a_file(cache: Path, server: str) -> None:
     asset = Asset("file.txt", "none", (Web(f"{server}/archive.zip", "inside/file.txt"),), HASH)
-    assert assets.fetch(asset).read_bytes() == CONTENT
+    assert fetch(asset).read_bytes() == CONTENT
 
 
 def test_a_wrong_hash_is_never_used_and_every_source_is_named_in_the_error(
@@ -68,7 +68,7 @@ def test_a_wrong_hash_is_never_used_and_every_source_is_named_in_the_error(
     monkeypatch.setenv("SCRATCHLAB_MIRROR", str(mirror))
     asset = Asset("file.txt", "none", (Web(f"{server}/nowhere"), Web(f"{server}/file.txt")), "0" * 64, len(CONTENT))
     with pytest.raises(FileNotFoundError) as caught:
-        assets.fetch(asset)
+        fetch(asset)
     message = str(caught.value)
     for part in (
         "cache: no file",
@@ -88,23 +88,23 @@ def test_the_mirror_is_used_where_it_lies(cache: Path, tmp_path: Path, monkeypat
     mirror.mkdir()
     (mirror / "file.txt").write_bytes(CONTENT)
     monkeypatch.setenv("SCRATCHLAB_MIRROR", str(mirror))
-    assert assets.fetch(Asset("file.txt", "none", (), HASH)) == mirror / "file.txt"
+    assert fetch(Asset("file.txt", "none", (), HASH)) == mirror / "file.txt"
     assert not cache.exists()
 
 
 def test_without_a_published_hash_the_first_use_is_held_against_every_later_one(cache: Path, server: str) -> None:
     asset = Asset("file.txt", "none", (Web(f"{server}/file.txt"),))
-    path = assets.fetch(asset)
+    path = fetch(asset)
     path.write_bytes(b"other\n")
-    assert assets.fetch(asset).read_bytes() == CONTENT, "the altered file is fetched anew"
+    assert fetch(asset).read_bytes() == CONTENT, "the altered file is fetched anew"
     path.write_bytes(b"other\n")
     with pytest.raises(FileNotFoundError, match=f"instead of {HASH}"):
-        assets.fetch(Asset("file.txt", "none", ()))
+        fetch(Asset("file.txt", "none", ()))
 
 
 def test_a_file_of_the_wrong_size_is_refused(cache: Path, server: str) -> None:
     with pytest.raises(FileNotFoundError, match="10 bytes instead of 11"):
-        assets.fetch(Asset("file.txt", "none", (Web(f"{server}/file.txt"),), size=11))
+        fetch(Asset("file.txt", "none", (Web(f"{server}/file.txt"),), size=11))
 
 
 PIECES = [
@@ -119,13 +119,13 @@ PIECES = [
 
 
 def test_all_forms_of_the_vocabulary_give_the_same_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for asset in (assets.VOCAB_BPE, assets.ENCODER_JSON):
+    for asset in (catalogue.VOCAB_BPE, catalogue.ENCODER_JSON):
         real(asset)
     tokenizer.gpt2.cache_clear()
     from_pair = [tokenizer.gpt2().encode(piece) for piece in PIECES]
     monkeypatch.delenv("SCRATCHLAB_MIRROR", raising=False)
     try:
-        whisper = assets.fetch(assets.GPT2_TIKTOKEN)
+        whisper = fetch(catalogue.GPT2_TIKTOKEN)
     except FileNotFoundError as error:
         pytest.skip(f"the package index is out of reach: {str(error).splitlines()[0]}")
     only = tmp_path / "only"
@@ -144,6 +144,8 @@ def test_the_vocabulary_is_written_as_it_was_published() -> None:
     import json
 
     written = tokenizer.gpt2().files(1024)
-    published = {name: real(asset) for name, asset in (("ids", assets.ENCODER_JSON), ("merges", assets.VOCAB_BPE))}
+    published = {
+        name: real(asset) for name, asset in (("ids", catalogue.ENCODER_JSON), ("merges", catalogue.VOCAB_BPE))
+    }
     assert json.loads(written["vocab.json"]) == json.loads(published["ids"].read_text(encoding="utf-8"))
     assert written["merges.txt"] == published["merges"].read_text(encoding="utf-8")

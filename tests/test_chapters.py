@@ -14,7 +14,7 @@ from conftest import real
 
 from scratchlab import compose, experiments
 from scratchlab.__main__ import run
-from scratchlab.data import assets
+from scratchlab.assets import catalogue
 from scratchlab.model.config import GPTConfig
 from scratchlab.runs.registry import TASKS
 from scratchlab.tasks.attention import Attention, Variant, attention
@@ -33,7 +33,7 @@ NEED_WEIGHTS = ["ch05_5_losses", "ch05_5_losses_xl", "ch05_6_xl"]
 
 @pytest.fixture
 def verdict() -> Path:
-    return real(assets.VERDICT)
+    return real(catalogue.VERDICT)
 
 
 def recorded(tmp_path: Path, *overrides: str) -> dict[str, Any]:

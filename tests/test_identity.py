@@ -20,8 +20,6 @@ from synthetic import write_run
 
 from scratchlab import compose, experiments, record
 from scratchlab.book.claims import Claim
-from scratchlab.data.config import CorpusSource, MessageSource
-from scratchlab.data.instructions_config import InstructionSource
 from scratchlab.measured import arms, read_run, read_runs
 from scratchlab.model.config import Trainable, WeightSource
 from scratchlab.runs import identity, registry
@@ -82,11 +80,12 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "TuneConfig.lora_scaling": ({"trainable": Trainable.lora, "lora_rank": 8, "lora_alpha": 8.0}, {}),
     "WeightsConfig.source": ({}, {"source": WeightSource.checkpoint, "path": "f"}),
     "WeightsConfig.path": ({"source": WeightSource.checkpoint, "path": "f"}, {}),
-    "CorpusConfig.path": ({"source": CorpusSource.file, "path": "f"}, {}),
-    "CorpusConfig.source": ({}, {"source": CorpusSource.file, "path": "f"}),
-    "MessagesConfig.size": ({"source": MessageSource.messages, "size": 200}, {}),
-    "MessagesConfig.source": ({}, {"source": MessageSource.messages, "size": 200}),
-    "InstructionsConfig.path": ({"source": InstructionSource.file, "path": "f"}, {}),
+    "CorpusConfig.path": ({"source": "file", "path": "f"}, {}),
+    "CorpusConfig.source": ({}, {"source": "file", "path": "f"}),
+    "MessagesConfig.size": ({"source": "messages", "size": 200}, {}),
+    "MessagesConfig.source": ({}, {"source": "messages", "size": 200}),
+    "InstructionsConfig.source": ({}, {"source": "alpaca"}),
+    "InstructionsConfig.path": ({"source": "file", "path": "f"}, {}),
     "PretrainTraining.initial_lr": ({"warmup": 5}, {}),
     "PretrainTraining.min_lr": ({"decay": Decay.cosine}, {}),
     "Pretrain.load_optimizer": ({"continue_run": "a"}, {}),

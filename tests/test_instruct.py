@@ -12,7 +12,9 @@ from test_prompts import template
 from torch import nn
 
 from scratchlab import compose, record, responses, resume
-from scratchlab.data import assets, instructions
+from scratchlab.assets import catalogue
+from scratchlab.assets.fetch import fetch
+from scratchlab.data import instructions, readers
 from scratchlab.prompts import render
 from scratchlab.tasks.instruct import Instruct, instruct
 from scratchlab.text.tokenizer import gpt2
@@ -51,7 +53,7 @@ def made(number: int) -> dict[str, str]:
 def entries_file() -> Path:
     """The book's entries, or those made here."""
     try:
-        return assets.fetch(assets.INSTRUCTIONS, local_only=True)
+        return fetch(catalogue.INSTRUCTIONS, local_only=True)
     except FileNotFoundError:
         return Path(MADE)
 
@@ -82,7 +84,7 @@ class AuthorsRun:
         ch04 = pytest.importorskip("llms_from_scratch.ch04", reason="needs llms-from-scratch, the author's package")
         from llms_from_scratch.appendix_e import replace_linear_with_lora
 
-        entries = instructions.read(entries_file())[:size]
+        entries = readers.entries(entries_file())[:size]
         train_end, test_end = int(size * 0.85), int(size * 0.85) + int(size * 0.1)
         self.parts = {"train": entries[:train_end], "test": entries[train_end:test_end], "val": entries[test_end:]}
         self.phi3, self.mask = phi3, mask
@@ -202,7 +204,7 @@ def test_losses_and_the_first_answer_are_those_of_the_author_s_script(variant: s
 def test_the_first_batch_of_the_real_entries_has_the_script_s_loss(
     overrides: list[str], first_loss: float, trainable: int
 ) -> None:
-    real(assets.INSTRUCTIONS)
+    real(catalogue.INSTRUCTIONS)
     # the exercise script's own losses with seed 123, emb_dim 64, 3 layers, 4 heads, random weights, on x86-64
     config = compose.compose([*overrides, "model=gpt2_tiny", "weights=random", "tracking=none"])
     assert isinstance(config, Instruct)
@@ -221,7 +223,7 @@ def test_the_first_batch_of_the_real_entries_has_the_script_s_loss(
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_an_epoch_of_the_real_entries_follows_the_author_s_script(variant: str) -> None:
-    real(assets.INSTRUCTIONS)
+    real(catalogue.INSTRUCTIONS)
     chosen = dict(VARIANTS[variant])
     overrides = chosen.pop("overrides")
     shape = {"emb_dim": 64, "n_layers": 3, "n_heads": 4}
@@ -244,7 +246,7 @@ def test_an_epoch_of_the_real_entries_follows_the_author_s_script(variant: str) 
 def test_a_run_writes_the_book_s_layout_and_says_how_alike_the_answers_are() -> None:
     metrics, folder = run("experiment=ch07_main", *QUICK)
     written = json.loads((folder / "responses.json").read_text(encoding="utf-8"))
-    entries = instructions.read(entries_file())[34:38]
+    entries = readers.entries(entries_file())[34:38]
     assert [{key: row[key] for key in ("instruction", "input", "output")} for row in written] == entries
     assert all(list(row) == ["instruction", "input", "output", "model_response"] for row in written)
     assert metrics["token_saving"] == 0 < run("experiment=ch07_1_phi3", *QUICK)[0]["token_saving"]
@@ -255,14 +257,14 @@ def test_a_run_writes_the_book_s_layout_and_says_how_alike_the_answers_are() -> 
 
 
 def sum_of_inputs() -> int:
-    entries = instructions.split(instructions.read(entries_file())[:40])["train"]
+    entries = instructions.split(readers.entries(entries_file())[:40])["train"]
     data = {"train": instructions.Instructions(entries, template("alpaca"), gpt2())}
     torch.manual_seed(123)
     return sum(ids.numel() for ids, _ in instructions.loaders(data, batch_size=4, mask=False, max_length=1024)["train"])
 
 
 def test_batches_whose_answers_are_all_cut_away_give_no_nan() -> None:
-    real(assets.INSTRUCTIONS)
+    real(catalogue.INSTRUCTIONS)
     # the question alone is longer than this in some entries, which then make batches of one without any target
     metrics, folder = run("experiment=ch07_2_masking", *QUICK, "train.max_length=47", "train.batch_size=1")
     assert metrics["answers_lost"] == metrics["batches_without_target"] > 0

@@ -9,9 +9,11 @@ from conftest import real
 from test_prompts import template
 from torch.nn import functional as F
 
-from scratchlab.data import assets, instructions
+from scratchlab.assets import catalogue
+from scratchlab.assets.fetch import sha256
+from scratchlab.data import instructions, readers
+from scratchlab.data.config import InstructionsConfig
 from scratchlab.data.instructions import Item, collate
-from scratchlab.data.instructions_config import InstructionsConfig, InstructionSource
 from scratchlab.text.tokenizer import gpt2
 
 EOT, IGNORE = 50256, -100
@@ -19,7 +21,7 @@ EOT, IGNORE = 50256, -100
 
 @pytest.fixture(scope="module")
 def entries() -> dict[str, list[instructions.Entry]]:
-    real(assets.INSTRUCTIONS)
+    real(catalogue.INSTRUCTIONS)
     return instructions.load(InstructionsConfig())
 
 
@@ -135,14 +137,14 @@ def test_a_malformed_entry_is_named_with_what_it_lacks(tmp_path: Path, content: 
     path = tmp_path / "data.json"
     path.write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(ValueError, match=message):
-        instructions.read(path)
+        readers.entries(path)
 
 
 def test_a_file_that_is_no_json_is_named(tmp_path: Path) -> None:
     path = tmp_path / "data.json"
     path.write_text("[{", encoding="utf-8")
     with pytest.raises(ValueError, match="data.json is no JSON file"):
-        instructions.read(path)
+        readers.entries(path)
 
 
 def test_the_book_s_file_cannot_pass_for_the_52002_alpaca_entries(
@@ -153,8 +155,8 @@ def test_the_book_s_file_cannot_pass_for_the_52002_alpaca_entries(
     file = tmp_path / "alpaca_data.json"
     monkeypatch.setenv("SCRATCHLAB_MIRROR", str(tmp_path))
     monkeypatch.setenv("SCRATCHLAB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(assets, "_get", unreachable)
-    config = InstructionsConfig(source=InstructionSource.alpaca)
+    monkeypatch.setattr("scratchlab.assets.fetch._get", unreachable)
+    config = InstructionsConfig(source="alpaca")
     file.write_text(json.dumps([entry] * 1100), encoding="utf-8")
     with pytest.raises(FileNotFoundError, match="mirror: .* has 1,100 entries instead of 52,002"):
         instructions.load(config)
@@ -163,7 +165,7 @@ def test_the_book_s_file_cannot_pass_for_the_52002_alpaca_entries(
         instructions.load(config)
     file.write_text(json.dumps([entry] * 52_002), encoding="utf-8")
     assert len(instructions.load(config)["train"]) == 44_201, "the wrong files were never a first use"
-    assert config.inputs() == {"data": assets.sha256(file)}
+    assert config.inputs() == {"data": sha256(file)}
     file.write_text(json.dumps([entry] * 52_001 + [entry | {"output": "c"}]), encoding="utf-8")
     with pytest.raises(FileNotFoundError, match="instead of .*, that of its first use"):
         instructions.load(config)
@@ -176,9 +178,9 @@ def unreachable(*_: object) -> Path:
 def test_entries_of_one_s_own_are_read_from_their_file(tmp_path: Path) -> None:
     file = tmp_path / "mine.json"
     file.write_text(json.dumps([{"instruction": f"Say {i}.", "input": "", "output": str(i)} for i in range(40)]))
-    config = InstructionsConfig(source=InstructionSource.file, path=str(file))
+    config = InstructionsConfig(source="file", path=str(file))
     assert {name: len(part) for name, part in instructions.load(config).items()} == {"train": 34, "test": 4, "val": 2}
-    assert config.inputs() == {"data": assets.sha256(file)}
+    assert config.inputs() == {"data": sha256(file)}
     file.write_text(json.dumps([{"instruction": "a", "input": "", "output": "b"}] * 19))
     with pytest.raises(ValueError, match="has 19 entries; must be at least 20"):
         instructions.load(config)
@@ -188,10 +190,8 @@ def test_entries_of_one_s_own_are_read_from_their_file(tmp_path: Path) -> None:
         instructions.load(config)
 
 
-@pytest.mark.parametrize(
-    ("source", "path"), [(InstructionSource.file, ""), (InstructionSource.instructions, "mine.json")]
-)
-def test_a_path_goes_with_entries_of_one_s_own_only(source: InstructionSource, path: str) -> None:
+@pytest.mark.parametrize(("source", "path"), [("file", ""), ("instructions", "mine.json")])
+def test_a_path_goes_with_entries_of_one_s_own_only(source: str, path: str) -> None:
     with pytest.raises(ValueError, match="or data=entries data.path=FILE"):
         InstructionsConfig(source=source, path=path)
 

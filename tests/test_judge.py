@@ -19,7 +19,7 @@ from conftest import command, real
 from test_prompts import template
 
 from scratchlab import compose, judge, record
-from scratchlab.data import assets
+from scratchlab.assets import catalogue
 from scratchlab.judge_config import JudgeConfig
 from scratchlab.tasks.calibrate import agreement, calibrate
 from scratchlab.tasks.judge import judge as judge_task
@@ -412,7 +412,7 @@ def test_values_that_do_not_go_together_are_refused(overrides: list[str], messag
 
 
 def test_calibration_compares_with_the_published_scores(server: JudgeServer) -> None:
-    published = {key: real(asset) for key, asset in assets.JUDGED.items()}
+    published = {key: real(asset) for key, asset in catalogue.JUDGED.items()}
     gpt4 = json.loads(published["gpt4_model_1"].read_text())
     examples = json.loads(published["examples"].read_text())
     # a judge that says what GPT-4 said of model 1, but for two points, and the same each time
@@ -442,6 +442,6 @@ def template_config() -> JudgeConfig:
 
 def test_gpt_4_and_llama_3_agree_as_published() -> None:
     # the author's correlation analysis prints Pearson 0.805, Spearman 0.698, Kendall 0.573 for model 1
-    gpt4, llama3 = (json.loads(real(assets.JUDGED[f"{name}_model_1"]).read_text()) for name in ("gpt4", "llama3"))
+    gpt4, llama3 = (json.loads(real(catalogue.JUDGED[f"{name}_model_1"]).read_text()) for name in ("gpt4", "llama3"))
     found = agreement(gpt4, llama3)
     assert [found[k] for k in ("pearson", "spearman", "kendall")] == pytest.approx([0.805, 0.698, 0.573], abs=5e-4)

@@ -12,8 +12,8 @@ from synthetic import write_run
 import scratchlab
 from scratchlab import compose, confounds, experiments, goldens, judge
 from scratchlab.__main__ import run
+from scratchlab.assets import catalogue
 from scratchlab.book import claims
-from scratchlab.data import assets
 from scratchlab.measured import arms, by_name, read_runs
 from scratchlab.report import compare, tables
 from scratchlab.runs import metrics
@@ -112,7 +112,7 @@ def test_whatever_a_task_returns_is_declared(task: str, place: Path, monkeypatch
         key, _, files = given.partition("=")
         words += [f"{key}={path}" for path in list(Path().glob(files))[:1]] if given else []
     if task == "calibrate":
-        for asset in assets.JUDGED.values():
+        for asset in catalogue.JUDGED.values():
             real(asset)
     if task in ("judge", "calibrate"):
         monkeypatch.setattr(judge, "check", lambda config: None)

@@ -5,13 +5,13 @@ import json
 import pytest
 from conftest import real
 
-from scratchlab.data import assets
+from scratchlab.assets import catalogue
 from scratchlab.overlap import overlap
 
 
 def test_17_of_the_author_s_110_answers_are_the_reference_to_the_letter() -> None:
     # counted in instruction-data-with-response.json, which chapter 7's script wrote
-    entries = json.loads(real(assets.ANSWERED).read_text(encoding="utf-8"))
+    entries = json.loads(real(catalogue.ANSWERED).read_text(encoding="utf-8"))
     found = overlap([entry["model_response"] for entry in entries], [entry["output"] for entry in entries])
     assert found["exact_match"] == 17 / 110 and found["empty_responses"] == 0
     assert 0.5 < found["rouge_l"] < 0.9 and 0.5 < found["chrf"] < 0.9

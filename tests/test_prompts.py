@@ -5,7 +5,8 @@ from collections.abc import Callable
 import pytest
 from conftest import real
 
-from scratchlab.data import assets, instructions
+from scratchlab.assets import catalogue
+from scratchlab.data import instructions, readers
 from scratchlab.prompts import PromptConfig, extract, extract_while_written, markers, render, templates
 from scratchlab.text.tokenizer import gpt2
 
@@ -35,7 +36,7 @@ def encode() -> Callable[[str], list[int]]:
 
 @pytest.fixture(scope="module")
 def real_entries() -> list[dict[str, str]]:
-    return instructions.read(real(assets.INSTRUCTIONS))
+    return readers.entries(real(catalogue.INSTRUCTIONS))
 
 
 def test_the_book_s_templates_render_as_printed_in_chapter_7_and_exercise_7_1() -> None:

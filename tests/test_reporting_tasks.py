@@ -150,10 +150,10 @@ def test_designs_make_their_arms() -> None:
 
 def test_shuffled_labels_change_what_goes_with_what_and_nothing_else() -> None:
     from scratchlab.data import collection
-    from scratchlab.data.config import MessagesConfig, MessageSource
+    from scratchlab.data.config import MessagesConfig
 
     def frames(shuffle: bool) -> dict[str, Any]:
-        return collection.load(MessagesConfig(source=MessageSource.messages, size=400, shuffle_labels=shuffle))
+        return collection.load(MessagesConfig(source="messages", size=400, shuffle_labels=shuffle))
 
     plain, dealt = frames(False), frames(True)
     assert plain["train"]["Text"].equals(dealt["train"]["Text"])

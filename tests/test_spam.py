@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from scratchlab.data import messages, spam
-from scratchlab.data.config import MessagesConfig, MessageSource, Split
+from scratchlab.data import generated as generated_messages
+from scratchlab.data import readers, spam
+from scratchlab.data.config import MessagesConfig, Split
 from scratchlab.text.tokenizer import gpt2
 
 pytestmark = pytest.mark.vocabulary
@@ -36,7 +37,7 @@ def test_both_published_splits_come_out_row_by_row(kind: Split, spam_file: Path)
 
 
 def test_the_collection_has_the_rows_that_default_quoting_gives(spam_file: Path) -> None:
-    frame = spam.read_collection(spam_file)
+    frame = readers.messages(spam_file)
     assert Counter(frame["Label"]) == {"ham": 4825, "spam": 747}
 
 
@@ -70,7 +71,7 @@ def test_rows_longer_than_the_context_are_refused_with_what_is_possible() -> Non
 
 
 def generated(**changes: object) -> MessagesConfig:
-    return MessagesConfig(source=MessageSource.messages, size=400, **changes)  # type: ignore[arg-type]
+    return MessagesConfig(source="messages", size=400, **changes)  # type: ignore[arg-type]
 
 
 def test_batches_come_with_the_index_of_each_row() -> None:
@@ -85,16 +86,16 @@ def test_batches_come_with_the_index_of_each_row() -> None:
 
 
 def test_generated_messages_are_seeded_balanced_and_never_repeat() -> None:
-    frame = messages.generate(1000, seed=1)
-    assert frame.equals(messages.generate(1000, seed=1))
-    assert not frame.equals(messages.generate(1000, seed=2))
+    frame = generated_messages.generate(1000, seed=1)
+    assert frame.equals(generated_messages.generate(1000, seed=1))
+    assert not frame.equals(generated_messages.generate(1000, seed=2))
     assert Counter(frame["Label"]) == {"ham": 500, "spam": 500}
     assert frame["Text"].nunique() > 990
 
 
 @pytest.mark.parametrize("first", [1, 3])
 def test_the_first_tokens_of_generated_messages_tell_almost_nothing(first: int) -> None:
-    config = MessagesConfig(source=MessageSource.messages, size=4000)
+    config = MessagesConfig(source="messages", size=4000)
     frames = spam.load(config)
     encoded = spam.encode(frames, config, gpt2(), 200)
     votes: dict[int, Counter[int]] = {}

@@ -12,7 +12,7 @@ from test_prompts import template
 
 from scratchlab import compose, record, sampling
 from scratchlab.__main__ import run as run_task
-from scratchlab.data import assets
+from scratchlab.assets import catalogue
 from scratchlab.model import tune
 from scratchlab.model.config import GPTConfig, TuneConfig
 from scratchlab.model.gpt import GPT
@@ -190,7 +190,7 @@ def test_a_run_is_found_by_its_name_where_it_is_the_only_one(tmp_path: Path) -> 
 
 @pytest.mark.vocabulary
 def test_a_preview_shows_text_ids_lengths_and_what_each_template_costs(capsys: pytest.CaptureFixture[str]) -> None:
-    real(assets.INSTRUCTIONS)
+    real(catalogue.INSTRUCTIONS)
     metrics = run("task=preview", "entries=1", "first=43")["metrics"]
     shown = " ".join(capsys.readouterr().out.split())
     assert "Zebra, Elephant, Crocodile" in shown and "### Response:" in shown and "198 198 21017" in shown

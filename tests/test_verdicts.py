@@ -8,8 +8,8 @@ import pytest
 from synthetic import outcomes, write_run
 
 from scratchlab import experiments
+from scratchlab.assets import catalogue
 from scratchlab.book import claims
-from scratchlab.data import assets
 from scratchlab.measured import by_name, read_runs
 from scratchlab.verdicts import Judgement, judge
 from scratchlab.verdicts.outcome import Verdict
@@ -186,7 +186,7 @@ def test_data_that_are_not_the_published_file_are_not_comparable(tmp_path: Path)
 
 def test_the_published_data_are(tmp_path: Path) -> None:
     config = {"data": {"source": "spam", "split": "script"}}
-    arm(tmp_path, "ch06_row01_baseline", 285, config=config, hashes={"data": assets.SMS_SPAM.sha256})
+    arm(tmp_path, "ch06_row01_baseline", 285, config=config, hashes={"data": catalogue.SMS_SPAM.sha256})
     assert verdict(tmp_path, "ch06_row01_baseline", kind="score", value=0.95).verdict is Verdict.REPRODUCED
 
 

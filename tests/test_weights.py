@@ -141,7 +141,7 @@ def test_the_authors_state_dict_loads_with_its_mask_buffers_and_gives_his_logits
 
 @pytest.mark.parametrize("ending", ["pth", "pt", "safetensors"])
 def test_what_was_saved_comes_back_bit_for_bit_and_the_hash_is_the_files(ending: str, tmp_path: Path) -> None:
-    from scratchlab.data.assets import sha256
+    from scratchlab.assets.fetch import sha256
 
     path = tmp_path / "new" / f"model.{ending}"
     saved, loaded = GPT(SHAPE), GPT(SHAPE)

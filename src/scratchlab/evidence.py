@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from scratchlab.book import claims
 from scratchlab.book.claims import Stated
 from scratchlab.experiments import Experiment
+from scratchlab.matching import matches
 from scratchlab.measured import Arm, Measured, arms, by_name, read_runs
 from scratchlab.report import compare
 from scratchlab.report.flips import flips
@@ -44,10 +44,9 @@ def gather(
 ) -> Evidence:
     """Read the records below `out` and judge and compare all that match `select`; needs no data and no weights."""
     every = read_runs(out, seeds=seeds)
-    globs = [glob.strip() for glob in select.split(",")]
-    runs = [run for run in every if any(fnmatchcase(run.name, glob) for glob in globs)]
+    runs = [run for run in every if matches(run.name, select)]
     named = by_name(every)  # a claim may be about a run outside of the selection
-    names = [n for n in dict.fromkeys((*experiments, *named)) if any(fnmatchcase(n, glob) for glob in globs)]
+    names = [n for n in dict.fromkeys((*experiments, *named)) if matches(n, select)]
     stated = [s for name in names for s in claims_about(name, experiments, named)]
     verdicts = [row(s, judge(s, named, experiments)) for s in stated]
     return Evidence(runs, verdicts, comparisons(runs, experiments, baseline))

@@ -1,5 +1,7 @@
 """The exercises of the appendix, by number, with a few words on each."""
 
+from scratchlab.matching import parts
+
 EXERCISES = {
     "2.1": "byte pair encoding of unknown words",
     "2.2": "data loaders with other strides and context sizes",
@@ -31,4 +33,4 @@ EXERCISES = {
 
 def numbers(text: str) -> list[str]:
     """The exercises in an experiment's `exercise`, such as `6.1, 6.2`."""
-    return [part.strip() for part in text.split(",") if part.strip()]
+    return parts(text)

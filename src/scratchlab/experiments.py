@@ -4,15 +4,14 @@ Those of the package, and those of an `experiments/` folder where the command is
 one of the same name.
 """
 
-import difflib
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from scratchlab.files import dotted
+from scratchlab.matching import matches, nearest
 
 PACKAGE = Path(__file__).parent
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -70,16 +69,14 @@ class Experiment:
         return chosen | dotted(values) | sweep
 
     @property
-    def needs(self) -> list[str]:
-        """The files from outside that it reads, in words."""
+    def weights(self) -> list[str]:
+        """The weights from outside that it starts from, in words; `data.sources.needed_by` has the data."""
         chosen = task_options(self.task) | self.defaults
-        needs = []
-        if "weights" in chosen and chosen["weights"] not in ("random", "checkpoint"):
-            needs.append(f"GPT-2 weights ({chosen['model'].removeprefix('gpt2_')})")
-        if chosen.get("weights") == "checkpoint":
-            needs.append("a checkpoint (weights.path)")
-        needs += [text for option, text in _FILES.items() if chosen.get("data") == option]
-        return needs
+        if chosen.get("weights", "random") == "random":
+            return []
+        if chosen["weights"] == "checkpoint":
+            return ["a checkpoint (weights.path)"]
+        return [f"GPT-2 weights ({chosen['model'].removeprefix('gpt2_')})"]
 
     @property
     def summary(self) -> str:
@@ -90,16 +87,6 @@ class Experiment:
                 break
             lines.append(line.lstrip("# "))
         return " ".join(lines)
-
-
-_FILES = {
-    "spam": "SMSSpamCollection",
-    "verdict": "the-verdict.txt",
-    "instructions": "instruction-data.json",
-    "alpaca": "alpaca_data.json",
-    "entries": "a file of instructions (data.path)",
-    "alpaca_9k": "alpaca_random_9k.json (from SCRATCHLAB_MIRROR only)",
-}
 
 
 def task_options(task: str) -> dict[str, str]:
@@ -115,14 +102,12 @@ def select(globs: str) -> dict[str, Experiment]:
     Raises:
         ValueError: none does.
     """
-    wanted = [glob.strip() for glob in globs.split(",")]
     every = paths()
-    found = {n: read(path) for n, path in every.items() if any(fnmatchcase(n, glob) for glob in wanted)}
+    found = {name: read(path) for name, path in every.items() if matches(name, globs)}
     if not found:
-        near = difflib.get_close_matches(globs, every, 1, 0.5)
         raise ValueError(
             f"select={globs}: no experiment of that name; there are {len(every)}, see `scratchlab task=list`"
-            + (f"; nearest: {near[0]}" if near else "")
+            + nearest(globs, every, 0.5)
         )
     return found
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from scratchlab.data.assets import cache_folder
+from scratchlab.assets.fetch import cache_folder
 from scratchlab.judge_config import JudgeBackend, JudgeConfig
 from scratchlab.judge_servers import Server, TemporaryFailure, connect
 from scratchlab.progress import progress

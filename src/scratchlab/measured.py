@@ -8,7 +8,6 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ import yaml
 from scratchlab import record
 from scratchlab.experiments import LOADER
 from scratchlab.files import dotted
+from scratchlab.matching import matches
 from scratchlab.runs import identity, registry
 
 if TYPE_CHECKING:
@@ -167,9 +167,8 @@ def read_runs(out: Path | str, select: str = "*", seeds: Sequence[int] = ()) -> 
 
     Records of tasks that only report on other records are left out.
     """
-    globs = [glob.strip() for glob in select.split(",")]
     folders = {path.parent for name in (record.CONFIG, record.RESULT) for path in Path(out).glob(f"*/*/{name}")}
-    chosen = sorted(f for f in folders if any(fnmatchcase(f.parent.name, glob) for glob in globs))
+    chosen = sorted(f for f in folders if matches(f.parent.name, select))
     runs = [read_run(folder) for folder in chosen]
     return [run for run in runs if not run.about_records and (not seeds or run.seed in seeds)]
 

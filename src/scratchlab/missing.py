@@ -20,7 +20,7 @@ class Missing:
     @property
     def obstacle(self) -> str:
         """What from outside it needs besides data sets; empty if nothing."""
-        return ", ".join(need for need in self.experiment.needs if "weights" in need)
+        return ", ".join(self.experiment.weights)
 
     def overrides(self, out: str) -> list[str]:
         """What makes it, as on the command line."""

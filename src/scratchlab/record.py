@@ -14,7 +14,6 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -24,6 +23,7 @@ import yaml
 from scratchlab import environment
 from scratchlab.experiments import LOADER
 from scratchlab.files import dotted, in_one_step, to_json, with_numbers
+from scratchlab.matching import matches
 from scratchlab.runs.config import Run
 from scratchlab.runs.identity import fingerprint, plain
 from scratchlab.tracking import Tracker
@@ -250,12 +250,8 @@ def read_history(folder: Path) -> list[dict[str, Any]]:
 
 def folders(out: Path | str, select: str = "*") -> list[Path]:
     """Folders of the runs below `out` whose names match one of the comma-separated globs, in order of name."""
-    globs = [glob.strip() for glob in select.split(",")]
-    return sorted(
-        path.parent
-        for path in Path(out).glob(f"*/*/{CONFIG}")
-        if any(fnmatchcase(path.parent.parent.name, glob) for glob in globs)
-    )
+    every = Path(out).glob(f"*/*/{CONFIG}")
+    return sorted(path.parent for path in every if matches(path.parent.parent.name, select))
 
 
 def read(out: Path | str, select: str = "*") -> "pd.DataFrame":

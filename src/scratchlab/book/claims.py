@@ -1,12 +1,12 @@
 """The published claims of the experiments, typed; the files are the only place where a claim can be changed."""
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from enum import Enum
 from typing import Any
 
 from scratchlab.experiments import Experiment
+from scratchlab.matching import nearest
 
 
 class ClaimKind(Enum):
@@ -91,10 +91,8 @@ def parse(entry: Mapping[str, Any], where: str) -> Claim:
     known = {part.name: part for part in fields(Claim)}
     for key in entry:
         if key not in known:
-            near = difflib.get_close_matches(key, known, 1, 0.5)
             raise ValueError(
-                f"{where}: a claim has no {key!r}; possible: {', '.join(known)}"
-                + (f"; nearest: {near[0]}" if near else "")
+                f"{where}: a claim has no {key!r}; possible: {', '.join(known)}" + nearest(key, known, 0.5)
             )
     missing = [n for n, part in known.items() if part.default is MISSING and n not in entry]
     if missing:

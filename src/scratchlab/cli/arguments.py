@@ -1,8 +1,7 @@
 """What is done to the words of a command line before Hydra reads them."""
 
-from fnmatch import fnmatchcase
-
 from scratchlab import experiments
+from scratchlab.matching import matches
 
 LISTS = ("select", "seeds", "claim", "chapter", "exercise", "factors")
 """Keys whose value is a list with commas, which Hydra would take for a sweep."""
@@ -31,7 +30,7 @@ def name_task(arguments: list[str]) -> list[str]:
     swept = given.get("experiment", "")
     if "task" in given or not ("," in swept or swept.startswith("glob(")):
         return arguments
-    wanted = swept.removeprefix("glob(").removesuffix(")").split(",")
-    chosen = [path for name, path in experiments.paths().items() if any(fnmatchcase(name, w) for w in wanted)]
+    wanted = swept.removeprefix("glob(").removesuffix(")")
+    chosen = [path for name, path in experiments.paths().items() if matches(name, wanted)]
     tasks = {experiments.read(path).task for path in chosen}
     return [*arguments, f"task={tasks.pop()}"] if len(tasks) == 1 else arguments

@@ -1,8 +1,7 @@
 """Say what is wrong with a command line or an experiment file: the key, what was given, what is possible."""
 
-import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException, ValidationError
@@ -10,6 +9,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException, Vali
 from scratchlab import experiments
 from scratchlab.cli import keys
 from scratchlab.launch.options import groups, options
+from scratchlab.matching import nearest
 from scratchlab.runs.config import Run
 from scratchlab.runs.registry import TASKS
 
@@ -70,12 +70,6 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
-
-
-def nearest(word: str, possible: Iterable[str]) -> str:
-    """The most similar of `possible`, as `; nearest: X`; empty if none is at all alike."""
-    close = difflib.get_close_matches(word, list(possible), 1, 0.6)
-    return f"; nearest: {close[0]}" if close else ""
 
 
 def _unknown_option(group: str, option: str) -> str:

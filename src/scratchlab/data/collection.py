@@ -1,23 +1,14 @@
 """Messages with a label, spam or ham: read or generated, balanced and split (chapter 6); needs no torch."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scratchlab.data import assets, messages
-from scratchlab.data.config import MessagesConfig, MessageSource, Split
+from scratchlab.data import readers
+from scratchlab.data.config import MessagesConfig, Split
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SPLITS = ("train", "val", "test")
-LABELS = {"ham": 0, "spam": 1}
-
-
-def read_collection(path: Path) -> "pd.DataFrame":
-    """Read the SMS Spam Collection as the book does: default quoting, which gives 5,572 rows from 5,574 lines."""
-    import pandas as pd
-
-    return pd.read_csv(path, sep="\t", header=None, names=["Label", "Text"])
 
 
 def load(config: MessagesConfig, *, local_only: bool = False) -> dict[str, "pd.DataFrame"]:
@@ -26,12 +17,14 @@ def load(config: MessagesConfig, *, local_only: bool = False) -> dict[str, "pd.D
     `local_only`: do not go to the network for them.
 
     Raises:
-        FileNotFoundError: the collection could not be had.
+        FileNotFoundError: the file could not be had.
+        ValueError: it has a malformed row.
     """
-    if config.source is MessageSource.spam:
-        frame = read_collection(assets.fetch(assets.SMS_SPAM, local_only=local_only))
+    chosen = config.chosen
+    if chosen.generate:
+        frame = chosen.generate(config.size, seed=config.split_seed)
     else:
-        frame = messages.generate(config.size, seed=config.split_seed)
+        frame = readers.messages(chosen.file(local_only=local_only))
     frames = split(balance(frame, config.split_seed), config)
     if config.shuffle_labels:
         # on a copy, in the split's order: texts and the share of spam stay, only what goes with what is lost
@@ -47,7 +40,7 @@ def balance(frame: "pd.DataFrame", seed: int) -> "pd.DataFrame":
     spam = frame[frame["Label"] == "spam"]
     ham = frame[frame["Label"] == "ham"].sample(len(spam), random_state=seed)
     both = pd.concat([ham, spam])
-    return both.assign(Label=both["Label"].map(LABELS))
+    return both.assign(Label=both["Label"].map(readers.LABELS))
 
 
 def split(frame: "pd.DataFrame", config: MessagesConfig) -> dict[str, "pd.DataFrame"]:

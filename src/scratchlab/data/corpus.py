@@ -1,14 +1,13 @@
 """A text cut into windows of tokens, each with the same window one token later as its target (chapters 2 and 5)."""
 
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from scratchlab.data import assets
-from scratchlab.data.config import CorpusConfig, CorpusSource
+from scratchlab.data import readers
+from scratchlab.data.config import CorpusConfig
 from scratchlab.text.tokenizer import Tokenizer
 
 SPLITS = ("train", "val")
@@ -22,13 +21,9 @@ def read(config: CorpusConfig) -> str:
 
     Raises:
         FileNotFoundError: it could not be had.
+        ValueError: it is not UTF-8.
     """
-    if config.source is CorpusSource.verdict:
-        return assets.fetch(assets.VERDICT).read_text(encoding="utf-8")
-    path = Path(config.path).expanduser()
-    if not path.is_file():
-        raise FileNotFoundError(f"data.path={config.path}: no such file")
-    return path.read_text(encoding="utf-8")
+    return readers.text(config.chosen.file())
 
 
 def split(text: str, train_fraction: float, tokenizer: Tokenizer) -> dict[str, list[int]]:

@@ -5,32 +5,19 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from scratchlab.data import assets
-from scratchlab.data.instructions_config import LEAST, InstructionsConfig, InstructionSource
+from scratchlab.data import readers
+from scratchlab.data.config import LEAST, InstructionsConfig
+from scratchlab.data.readers import Entry
 from scratchlab.prompts import PromptConfig, render
 from scratchlab.text.tokenizer import Tokenizer
 
-Entry = dict[str, str]
-KEYS = ("instruction", "input", "output")
 IGNORE = -100
 """A target that the loss leaves out; `F.cross_entropy`'s own default."""
-
-ASSETS = {
-    InstructionSource.instructions: assets.INSTRUCTIONS,
-    InstructionSource.alpaca: assets.ALPACA,
-    InstructionSource.alpaca_9k: assets.ALPACA_9K,
-}
-COUNTS = {
-    InstructionSource.instructions: 1_100,
-    InstructionSource.alpaca: 52_002,
-    InstructionSource.alpaca_9k: 9_229,
-}
 
 
 def load(config: InstructionsConfig) -> dict[str, list[Entry]]:
@@ -40,66 +27,11 @@ def load(config: InstructionsConfig) -> dict[str, list[Entry]]:
         FileNotFoundError: the file could not be had.
         ValueError: it has a malformed entry, or too few.
     """
-    path = file_of(config)
-    entries = read(path)[: config.size or None]
+    path = config.chosen.file()
+    entries = readers.entries(path)[: config.size or None]
     if len(entries) < LEAST:
         raise ValueError(f"{path} has {len(entries)} entries; must be at least {LEAST} to be split in three")
     return split(entries)
-
-
-def file_of(config: InstructionsConfig, *, local_only: bool = False) -> Path:
-    """The file that the configuration names, fetched if it has to be.
-
-    Raises:
-        FileNotFoundError: it could not be had, or only another file under its name.
-    """
-    if config.source is InstructionSource.file:
-        path = Path(config.path).expanduser()
-        if not path.is_file():
-            raise FileNotFoundError(f"data.path={config.path}: no such file")
-        return path
-    return assets.fetch(ASSETS[config.source], local_only=local_only, check=partial(_miscounted, config.source))
-
-
-def _miscounted(source: InstructionSource, path: Path) -> str:
-    """Say why a file without a published hash is not the one it should be; empty if it is."""
-    try:
-        found = len(read(path))
-    except ValueError as error:
-        return str(error)
-    wrong = (
-        f"{path} has {found:,} entries instead of {COUNTS[source]:,}: another file under this name, or a later version"
-    )
-    return wrong if found != COUNTS[source] else ""
-
-
-def read(path: Path) -> list[Entry]:
-    """Read a JSON list of entries; keys other than instruction, input and output are kept as they are.
-
-    Raises:
-        ValueError: no JSON list; or an entry lacks a key, or has something other than text; says which and what.
-    """
-    try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is no JSON file: {error}") from None
-    if not isinstance(entries, list):
-        raise ValueError(f"{path} holds one {type(entries).__name__}; must be a list of entries with {', '.join(KEYS)}")
-    for index, entry in enumerate(entries):
-        if problem := _problem(entry):
-            raise ValueError(f"{path}, entry {index} (from 0): {problem}: {json.dumps(entry, ensure_ascii=False):.200}")
-    return entries
-
-
-def _problem(entry: object) -> str:
-    if not isinstance(entry, dict):
-        return f"is a {type(entry).__name__}, not a mapping with {', '.join(KEYS)}"
-    for key in KEYS:
-        if key not in entry:
-            return f"has no {key!r}"
-        if not isinstance(entry[key], str):
-            return f"its {key!r} is a {type(entry[key]).__name__}, not text"
-    return "" if entry["instruction"].strip() else "its 'instruction' is empty"
 
 
 def split(entries: Sequence[Entry]) -> dict[str, list[Entry]]:

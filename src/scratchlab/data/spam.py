@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from scratchlab.data.collection import SPLITS, balance, load, read_collection, split
+from scratchlab.data.collection import SPLITS, balance, load, split
 from scratchlab.data.config import MessagesConfig
 from scratchlab.text.tokenizer import Tokenizer
 
@@ -23,7 +23,6 @@ __all__ = [
     "encode",
     "load",
     "loaders",
-    "read_collection",
     "split",
 ]
 

@@ -121,7 +121,7 @@ class WeightsConfig:
 
     def inputs(self) -> dict[str, str]:
         """The hash of a file named by `path`; published weights are pinned by their own hashes."""
-        from scratchlab.data.assets import sha256
+        from scratchlab.assets.fetch import sha256
 
         return {"weights": sha256(Path(self.path))} if self.path else {}
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from scratchlab.data.assets import Asset, Hub, Web, fetch, sha256
+from scratchlab.assets.fetch import Asset, Hub, Web, fetch, sha256
 from scratchlab.model.config import GPTConfig, ModelConfig, WeightsConfig, WeightSource, published_size
 from scratchlab.model.decoder import Decoder
 from scratchlab.model.families import make

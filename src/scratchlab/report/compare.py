@@ -3,7 +3,6 @@
 Pure functions over records; the messages' texts come in from outside where they are at hand.
 """
 
-import difflib
 import json
 import math
 import statistics
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from scratchlab import stats
 from scratchlab.confounds import factors, several_factors, unexplained, unlike
+from scratchlab.matching import nearest
 from scratchlab.measured import Arm, Items, differing
 from scratchlab.report.resolution import resolution
 from scratchlab.runs.metrics import METRICS, NOT_DECLARED, preferred
@@ -43,10 +43,8 @@ def choose_baseline(found: Sequence[Arm], wanted: str) -> Arm:
             return (unaltered if len(unaltered) == 1 else matches)[0]
         if matches:
             raise ValueError(f"baseline={wanted}: {len(matches)} arms are; possible: {_labels(matches)}")
-    near = difflib.get_close_matches(wanted, [arm.label for arm in found], 1, 0.3)
-    raise ValueError(
-        f"baseline={wanted}: no such arm; possible: {_labels(found)}" + (f"; nearest: {near[0]}" if near else "")
-    )
+    near = nearest(wanted, [arm.label for arm in found], 0.3)
+    raise ValueError(f"baseline={wanted}: no such arm; possible: {_labels(found)}{near}")
 
 
 def _labels(found: Sequence[Arm]) -> str:
@@ -62,10 +60,9 @@ def choose_metric(found: Sequence[Arm], baseline: Arm, wanted: str) -> str:
     numbers = sorted({name for run in baseline.runs for name in run.metrics if baseline.values(name)})
     if wanted:
         if wanted not in numbers:
-            near = difflib.get_close_matches(wanted, numbers, 1, 0.3)
             raise ValueError(
                 f"metric={wanted}: {baseline.label} has no such number; possible: {', '.join(numbers)}"
-                + (f"; nearest: {near[0]}" if near else "")
+                + nearest(wanted, numbers, 0.3)
             )
         return wanted
     declared = [name for name in METRICS if name in numbers]

@@ -32,18 +32,20 @@ class Calibrate(Run):
             raise ValueError(f"rounds={self.rounds}: must be at least 1")
 
     def inputs(self) -> dict[str, str]:
-        from scratchlab.data import assets
+        from scratchlab.assets import catalogue
 
-        return {asset.name: asset.sha256 for asset in assets.JUDGED.values()}
+        return {asset.name: asset.sha256 for asset in catalogue.JUDGED.values()}
 
 
 def calibrate(config: Calibrate, record: "Record") -> dict[str, Any]:
     """Ask for every score anew, and compare: bias and correlation with GPT-4 and Llama 3, and with the judge itself."""
     from scratchlab import judge
-    from scratchlab.data import assets, instructions
+    from scratchlab.assets import catalogue
+    from scratchlab.assets.fetch import fetch
+    from scratchlab.data import readers
 
     judge.check(config.judge)
-    entries = instructions.read(assets.fetch(assets.JUDGED["examples"]))
+    entries = readers.entries(fetch(catalogue.JUDGED["examples"]))
     metrics: dict[str, Any] = {}
     found: dict[str, Any] = {}
     for model in MODELS:
@@ -54,7 +56,7 @@ def calibrate(config: Calibrate, record: "Record") -> dict[str, Any]:
             f"{model}_{name.removeprefix('judge_')}": first.metrics[name] for name in first.metrics if name != "judge"
         }
         for other in ("gpt4", "llama3"):
-            published = json.loads(assets.fetch(assets.JUDGED[f"{other}_{model}"]).read_text(encoding="utf-8"))
+            published = json.loads(fetch(catalogue.JUDGED[f"{other}_{model}"]).read_text(encoding="utf-8"))
             mean = sum(published) / len(published)
             metrics[f"{model}_{other}_published"] = mean
             if (ours := first.metrics["judge_score"]) is not None:

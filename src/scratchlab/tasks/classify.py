@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from scratchlab.data.config import MessagesConfig, MessageSource
+from scratchlab.data.config import MessagesConfig
 from scratchlab.model.config import Position
 from scratchlab.runs.identity import bookkeeping
 from scratchlab.train_config import TrainConfig
@@ -58,10 +58,7 @@ class Classify(FineTuning):
         )
 
     def inputs(self) -> dict[str, str]:
-        from scratchlab.data import assets
-
-        data = {"data": assets.SMS_SPAM.sha256} if self.data.source is MessageSource.spam else {}
-        return data | self.weights.inputs()
+        return self.data.inputs() | self.weights.inputs()
 
 
 def classify(config: Classify, record: "Record") -> dict[str, Any]:

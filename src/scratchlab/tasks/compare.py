@@ -83,15 +83,19 @@ class Messages:
 
     def _load(self, arm: "Arm") -> None:
         key = self._key(arm)
-        if key in self._frames or arm.config.get("data.source") not in ("spam", "messages"):
+        from scratchlab.data import sources
+
+        if key in self._frames or arm.config.get("data.source") not in sources.keys(sources.MESSAGES):
             return
         from scratchlab.data import collection
-        from scratchlab.data.config import MessagesConfig, MessageSource, Split
+        from scratchlab.data.config import MessagesConfig, Split
 
         data = {name: arm.config[f"data.{name}"] for name in ("size", "split_seed") if f"data.{name}" in arm.config}
         try:
-            source, split = MessageSource[arm.config["data.source"]], Split[arm.config.get("data.split", "script")]
-            frames = collection.load(MessagesConfig(source=source, split=split, **data), local_only=True)
+            split = Split[arm.config.get("data.split", "script")]
+            frames = collection.load(
+                MessagesConfig(source=arm.config["data.source"], split=split, **data), local_only=True
+            )
         except (FileNotFoundError, ValueError, KeyError) as error:
             self._frames[key] = None
             self.lines.append(f"texts and copies are left out ({key}): {str(error).splitlines()[0]}")

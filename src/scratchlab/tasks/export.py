@@ -24,7 +24,7 @@ class Export(Run):
         trained_runs.find(self.run, self.out)
 
     def inputs(self) -> dict[str, str]:
-        from scratchlab.data.assets import sha256
+        from scratchlab.assets.fetch import sha256
         from scratchlab.record import MODEL
 
         return {"weights": sha256(trained_runs.find(self.run, self.out) / MODEL)}

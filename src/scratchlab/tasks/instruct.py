@@ -4,7 +4,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from scratchlab.data.instructions_config import InstructionsConfig
+from scratchlab.data.config import InstructionsConfig
 from scratchlab.judge_config import JudgeBackend, JudgeConfig
 from scratchlab.prompts import PromptConfig
 from scratchlab.runs.identity import bookkeeping, fingerprint

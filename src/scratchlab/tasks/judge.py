@@ -31,7 +31,7 @@ class Judge(Run):
         return given / "responses.json" if given.is_dir() else given
 
     def inputs(self) -> dict[str, str]:
-        from scratchlab.data.assets import sha256
+        from scratchlab.assets.fetch import sha256
 
         return {"responses": sha256(self.path)}
 
@@ -39,11 +39,11 @@ class Judge(Run):
 def judge(config: Judge, record: "Record") -> dict[str, Any]:
     """Score with the overlap metrics, and with the judge if there is one."""
     from scratchlab import judge as judging
-    from scratchlab.data import instructions
+    from scratchlab.data import readers
     from scratchlab.overlap import overlap
 
     judging.check(config.judge)
-    entries = instructions.read(config.path)
+    entries = readers.entries(config.path)
     for index, entry in enumerate(entries):
         if not isinstance(entry.get(config.key), str):
             raise ValueError(

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from scratchlab import experiments
+from scratchlab.data import sources
 from scratchlab.runs.config import Run
 
 if TYPE_CHECKING:
@@ -36,5 +37,5 @@ def _row(experiment: experiments.Experiment) -> list[str]:
         f"{' than ' + claim['versus'] if 'versus' in claim else ''}"[:80]
         for claim in experiment.claims
     )
-    needs = "\n".join(experiment.needs)
+    needs = "\n".join([*experiment.weights, *sources.needed_by(experiment)])
     return [experiment.name, experiment.exercise, changed or f"task={experiment.task} as it is", claims, f"{needs}\n"]

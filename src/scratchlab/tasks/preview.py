@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from scratchlab.data.instructions_config import InstructionsConfig
+from scratchlab.data.config import InstructionsConfig
 from scratchlab.model.config import ModelConfig, check_vocabulary
 from scratchlab.prompts import PromptConfig
 from scratchlab.runs.config import Run

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from scratchlab.tasks.reading import Reading
@@ -77,11 +76,11 @@ def chosen_claims(
     """
     from scratchlab import evidence
     from scratchlab.exercises import numbers
+    from scratchlab.matching import matches, parts
 
-    globs = [glob.strip() for glob in config.select.split(",")]
-    names = [name for name in dict.fromkeys((*files, *runs)) if any(fnmatchcase(name, glob) for glob in globs)]
+    names = [name for name in dict.fromkeys((*files, *runs)) if matches(name, config.select)]
     wanted = numbers(config.exercise)
-    chapters = [chapter.strip() for chapter in config.chapter.split(",") if chapter.strip()]
+    chapters = parts(config.chapter)
     stated: list[Stated] = []
     for name in names:
         exercises = numbers(files[name].exercise) if name in files else []
@@ -90,8 +89,7 @@ def chosen_claims(
         if chapters and not any(_of_chapter(name, exercises, chapter) for chapter in chapters):
             continue
         stated += evidence.claims_about(name, files, runs)
-    patterns = [glob.strip() for glob in config.claim.split(",")]
-    stated = [s for s in stated if any(fnmatchcase(s.label, p) or fnmatchcase(s.claim.metric, p) for p in patterns)]
+    stated = [s for s in stated if matches(s.label, config.claim) or matches(s.claim.metric, config.claim)]
     if not stated:
         raise ValueError(
             f"select={config.select} chapter={config.chapter} exercise={config.exercise} claim={config.claim}: "

@@ -7,7 +7,8 @@ from functools import cache, cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from scratchlab.data import assets
+from scratchlab.assets import catalogue
+from scratchlab.assets.fetch import fetch
 
 if TYPE_CHECKING:
     import tiktoken
@@ -83,9 +84,9 @@ def _ranks() -> dict[bytes, int]:
     # a file that lies at hand, in any of the three forms, spares the network
     problems = []
     for local_only in (True, False):
-        for files in ((assets.VOCAB_BPE, assets.ENCODER_JSON), (assets.GPT2_TIKTOKEN,)):
+        for files in ((catalogue.VOCAB_BPE, catalogue.ENCODER_JSON), (catalogue.GPT2_TIKTOKEN,)):
             try:
-                paths = [str(assets.fetch(file, local_only=local_only)) for file in files]
+                paths = [str(fetch(file, local_only=local_only)) for file in files]
             except FileNotFoundError as error:
                 problems.append(str(error))
                 continue

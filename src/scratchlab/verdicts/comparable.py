@@ -7,6 +7,7 @@ from typing import Any
 
 from scratchlab.book.claims import Claim, ClaimKind
 from scratchlab.confounds import judge_card
+from scratchlab.data import sources
 from scratchlab.experiments import Experiment
 from scratchlab.measured import Arm, Measured, arms, differing
 from scratchlab.runs.metrics import NOT_DECLARED, metric
@@ -77,7 +78,8 @@ def _not_run(name: str, runs: Sequence[Measured], experiment: Experiment | None)
         state = f"there is no record of {name}"
     if experiment is None:
         return Judgement(Verdict.NOT_RUN, f"{state}; no experiment file has that name")
-    needs = f"; it needs {', '.join(experiment.needs)}" if experiment.needs else ""
+    needed = ", ".join([*experiment.weights, *sources.needed_by(experiment)])
+    needs = f"; it needs {needed}" if needed else ""
     return Judgement(Verdict.NOT_RUN, f"{state}{needs}; run it with: scratchlab experiment={name}")
 
 
@@ -120,19 +122,16 @@ def _mixed(name: str, claim: Claim, runs: Sequence[Measured]) -> str:
 
 
 def _other_data(runs: Sequence[Measured], experiment: Experiment | None) -> str:
-    """Words for data that are not the published ones; only asked of experiments that have a file."""
-    source = str(runs[0].config.get("data.source", "")) if experiment is not None else ""
-    known, found = _known_hash(source), runs[0].hashes.get("data")
-    if known and found and found != known:
-        return f"other data: {source} has the hash {found[:12]}, the published file {known[:12]}"
+    """Words for data that satisfy no claim, or that are not the published file of an experiment that has one."""
+    source = sources.SOURCES.get(str(runs[0].config.get("data.source", "")))
+    if source is None:
+        return ""
+    if source.stand_in:
+        return f"data.source={source.key}, {source.what}, satisfies no claim"
+    known, found = source.published_hash, runs[0].hashes.get("data")
+    if experiment is not None and known and found and found != known:
+        return f"other data: {source.key} has the hash {found[:12]}, the published file {known[:12]}"
     return ""
-
-
-def _known_hash(source: str) -> str:
-    from scratchlab.data import assets
-
-    known = {"spam": assets.SMS_SPAM, "verdict": assets.VERDICT, "instructions": assets.INSTRUCTIONS}
-    return known[source].sha256 if source in known else ""
 
 
 def _asked_as(claim: Claim, run: Measured) -> bool:

@@ -1,0 +1,1 @@
+"""Files from outside: `catalogue` declares them, `fetch` has them."""
