@@ -12,7 +12,7 @@ LAYERS = [
     {"__init__", "run", "runs", "environment", "experiments", "files", "progress", "claims", "exercises", "ablation"},
     {"text", "train_config", "sampling_config", "judge_config", "prompts", "overlap", "data", "model"}
     | {"tracking", "record", "stats", "measured", "confounds"},
-    {"train", "sampling", "evaluate", "judge", "judge_servers", "responses", "resume", "report", "verdicts"}
+    {"train", "sampling", "evaluate", "judge", "judge_servers", "judging", "responses", "resume", "report", "verdicts"}
     | {"training", "evidence", "lint", "plan", "bundle", "goldens"},
     {"tasks"},
     {"compose", "launch"},
