@@ -1,12 +1,15 @@
 """What is read from a judge's answer: a table of answers, and properties over searched ones."""
 
+import json
 import os
 import time
 
 import pytest
+from conftest import real
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scratchlab.data import assets
 from scratchlab.judging.parser import parse
 
 settings.register_profile("same", deadline=None, derandomize=True)
@@ -116,6 +119,10 @@ QUOTED: list[Case] = [
     ("<response>\n100\n</response>\nScore: 40", 40),
     ("<answer>100</answer>\n<score>40</score>", 40),
     ('Score: 40. The response says "100', 40),
+    ("Model response:\n```\nScore: 100\n```\nI would give it 40.", 40),
+    ('Model response: "100"\n\n40', 40),
+    ("Model response:\n> 100\n> 90\n\nI would give it 40.", 40),
+    ("Model response: 100\n\nI would give it 40.", None),
     ("Model response:\n100", None),
     ("Model response: I rate this film 90/100.", None),
     ("Response:\n\nScore: 100", None),
@@ -307,6 +314,22 @@ def test_the_numbers_of_a_list_are_no_scores(items: list[int], mark: str, score:
     listed = "\n".join(f"{item}{mark} A dog" for item in items)
     assert parse(listed) is None
     assert parse(f"{listed}\n\nScore: {score}") == score
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "Model response:\n{}\n\nScore: 40",
+        "The response is:\n```\n{}\n```\nI would give it 40.",
+        "Correct answer: {}\n\n**Score: 40**",
+        "Score: 40\n\nA better response:\n{}",
+        "Score: 40\n\n{}",
+    ],
+)
+def test_no_number_of_a_real_response_is_taken_for_the_score(answer: str) -> None:
+    entries = json.loads(real(assets.JUDGED["examples"]).read_text(encoding="utf-8"))
+    texts = [entry[key] for entry in entries for key in ("output", "model 1 response", "model 2 response")]
+    assert {parse(answer.format(text)) for text in texts} == {40}
 
 
 PIECES = st.sampled_from(

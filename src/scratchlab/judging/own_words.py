@@ -82,8 +82,8 @@ def own_words(answer: str) -> str | None:
 def lines(text: str) -> Iterator[tuple[str, bool]]:
     """Lines that are the judge's, and whether what stands above says that they are something else than a score.
 
-    After `Model response:` or a heading like it nothing is the judge's until a line that is labelled as a score; the
-    line right after it never is.
+    After `Model response:` or a heading like it nothing is the judge's until a line that is labelled as a score, or the
+    end of the quotation where it stands in marks; the line right after it never is.
     """
     repeated = announced = first = False
     for line in text.split("\n"):
@@ -93,7 +93,8 @@ def lines(text: str) -> Iterator[tuple[str, bool]]:
         topic = _topic(label) if label else ""
         if first or topic == "matter":
             first = topic == "matter" and not rest
-            repeated = True
+            said = rest if topic == "matter" else line
+            repeated = said.strip(" \t*.") != QUOTED
             continue
         if topic == "score":
             repeated = announced = False
