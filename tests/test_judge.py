@@ -316,36 +316,6 @@ def test_other_questions_and_other_judges_do_not_share_answers(server: JudgeServ
     assert one.card["digest"] == "digest of llama3:latest" and one.card["parser"] == judge.PARSER
 
 
-@pytest.mark.parametrize(
-    ("answer", "score"),
-    [
-        *[("85", 85), (" 85\n", 85), ("Score: 85", 85), ("**85**", 85), ("85/100", 85), ("85 out of 100.", 85)],
-        *[("85.0", 85), ("0", 0), ("100", 100), ("100/100", 100), ("I give it an 85, yes 85.", 85), ("85%", 85)],
-        *[("<think>maybe 20 or 30</think>\n85", 85), ("On a scale from 0 to 100: 85", 85), ("0-100: 40", 40)],
-        *[("", None), ("eighty", None), ("80 to 90", None), ("85.5", None), ("-5", None), ("850", None)],
-        *[("<think>20", None), ("101", None), ("1,000", None), ("85/200", None), ("8/10", None), ("Score: 8/10", None)],
-        *[
-            ("Score: 85\n\nIt names 2 of 3 animals.", 85),
-            ("85\n\nBecause 1 of 2 is right.", 85),
-            ("85 (out of 100)", 85),
-        ],
-        *[("The score is **85**; 15 points off.", 85), ("I would give a score of 85. 2 are wrong.", 85), ("85.", 85)],
-        *[("Score: 85.5", None), ("Score: -5", None), ("Score: 80-90", None), ("a score between 80 and 90", None)],
-        *[("Score: 70. Final score: 80", None), ("I score it 85 since 1 is wrong.", 85), ("Rating (0-100): 40", 40)],
-        *[
-            ("Convert 3 kilometers to meters.", None),
-            ("if n < 2", None),
-            ("1. A dog\n2. A cat", None),
-            ("Give 3.", None),
-        ],
-        *[("It deserves 85/100.", 85), ("The response is right.\n\n85", 85), ("I would rate it 80 to 90.", None)],
-        *[("1,5", None), ("-85", None), ("0.85", None), ("Score:\n85", 85), ("# 85", 85), ("²", None)],
-    ],
-)
-def test_a_score_is_read_only_where_it_is_clear(answer: str, score: int | None) -> None:
-    assert judge.parse(answer) == score
-
-
 def test_a_run_killed_half_way_asks_no_question_twice(server: JudgeServer, tmp_path: Path) -> None:
     def slowly(question: str, times: int) -> str:
         time.sleep(0.15)

@@ -13,7 +13,7 @@ LAYERS = [
     | {"assets", "matching"},
     {"text", "train_config", "sampling_config", "judge_config", "prompts", "overlap", "data", "model"}
     | {"tracking", "record", "stats", "measured", "confounds"},
-    {"train", "sampling", "evaluate", "judge", "judge_servers", "responses", "resume", "report", "verdicts"}
+    {"train", "sampling", "evaluate", "judge", "judge_servers", "judging", "responses", "resume", "report", "verdicts"}
     | {"training", "evidence", "lint", "missing", "bundle", "goldens"},
     {"compose", "launch"},
     {"tasks"},

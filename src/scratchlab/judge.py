@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -14,41 +13,12 @@ from typing import Any, ParamSpec, TypeVar
 from scratchlab.assets.fetch import cache_folder
 from scratchlab.judge_config import JudgeBackend, JudgeConfig
 from scratchlab.judge_servers import Server, TemporaryFailure, connect
+from scratchlab.judging.parser import PARSER, parse
 from scratchlab.progress import progress
 from scratchlab.prompts import render
 from scratchlab.record import Record
 
 log = logging.getLogger(__name__)
-
-PARSER = 2
-"""Version of `parse`; part of the card, because another reading of the same answers gives another score."""
-
-# a whole number, or one with zeros behind its point; no part of another, of a range, or of a scale other than 100
-_WHOLE = r"(?<![\d.,-])(\d+)(?:\.0+)?(?![.,]?\d)"
-_NUMBER = rf"{_WHOLE}(?!\s*(?:/|[-–]|out of|to|and|or)\s*\d)"
-_ALONE = re.compile(rf"^[^\w\n]*{_NUMBER}[^\w\n]*$", re.MULTILINE)
-_CALLED = rf"\b(?:score|rating|grade|scale)\b[\W_]*?(?:(?:is|of|would be)\b[\W_]*?)?{_NUMBER}"
-_GIVEN = rf"\b(?:I|would|will)\b[^.\d\n]*\b(?:score|rate|grade|give|assign)\b[^.\d\n]*{_NUMBER}"
-_NAMED = re.compile(f"{_CALLED}|{_GIVEN}", re.IGNORECASE)
-
-
-def parse(answer: str) -> int | None:
-    """Read a score, a whole number from 0 to 100, from a judge's answer; None if it is not clear which.
-
-    It is the number that stands on a line of its own, else the one that is called a score. `85`, `**85**`, `85/100`,
-    `85.0`, `I give it an 85` and `Score: 85. It names 2 of 3.` are 85. Any other number may be about the matter and
-    not the score: `3 kilometers` is nothing, like `between 80 and 90`, `85.5`, `-5`, `8/10` and `850`. What a reasoning
-    model puts between `<think>` and `</think>` is not its answer.
-    """
-    text = re.sub(r"<think>.*?(</think>|$)", " ", answer, flags=re.DOTALL)
-    # the scale, where the answer repeats it
-    text = re.sub(r"(\bfrom\s+0\s+to\s+100\b)|(\b0\s*[-–]\s*100\b)", " ", text)
-    text = re.sub(rf"{_WHOLE}\s*\(?(?:/|out of)\s*100\b\)?(?!\.?\d)", r" score \1 ", text)
-    values = set(_ALONE.findall(text)) or {one or other for one, other in _NAMED.findall(text)}
-    if len(values) != 1:
-        return None
-    value = values.pop()
-    return int(value) if value.isascii() and value.isdigit() and int(value) <= 100 else None
 
 
 @dataclass(frozen=True)
