@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from synthetic import outcomes, write_run
 
+from scratchlab.files import as_json
 from scratchlab.measured import arms, read_runs
 from scratchlab.report import compare, formats, tables
+from scratchlab.report.baseline import choose_baseline
 from scratchlab.report.flips import flips
 
 SEEDS = (123, 124, 125, 126, 127)
@@ -22,7 +24,7 @@ def arm(out: Path, name: str, right: int, *, shift: int = 0, seeds: tuple[int, .
 
 def compared(out: Path, metric: str = "test_accuracy", baseline: str = "baseline") -> dict[str, dict[str, Any]]:
     found = arms(read_runs(out))
-    return {row["name"]: row for row in compare.rows(found, compare.choose_baseline(found, baseline), metric)}
+    return {row["name"]: row for row in compare.rows(found, choose_baseline(found, baseline), metric)}
 
 
 def test_no_difference_is_not_called_one(tmp_path: Path) -> None:
@@ -148,11 +150,11 @@ def test_arms_of_one_name_are_told_apart_by_what_differs(tmp_path: Path) -> None
         arm(tmp_path, "sweep", 270, seeds=(1, 2), config={"position": position})
     found = arms(read_runs(tmp_path))
     assert {one.label for one in found} == {f"sweep [position={p}]" for p in ("first", "last", "mean")}
-    assert compare.choose_baseline(found, "position=last").config["position"] == "last"
+    assert choose_baseline(found, "position=last").config["position"] == "last"
     with pytest.raises(ValueError, match="3 arms are"):
-        compare.choose_baseline(found, "sweep")
+        choose_baseline(found, "sweep")
     with pytest.raises(ValueError, match="no such arm"):
-        compare.choose_baseline(found, "swept")
+        choose_baseline(found, "swept")
 
 
 def test_the_table_shows_only_settings_that_differ_and_goes_into_every_format(tmp_path: Path) -> None:
@@ -167,7 +169,7 @@ def test_the_table_shows_only_settings_that_differ_and_goes_into_every_format(tm
         and r"under\_score \& more" in texts["tex"]
         and texts["csv"].startswith("arm,position")
     )
-    assert json.loads(formats.as_json(rows))[0]["name"] == "baseline"
+    assert json.loads(as_json(rows))[0]["name"] == "baseline"
 
 
 def test_another_judge_confounds_judged_metrics_only(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import pytest
 from conftest import command
 
 from scratchlab import compose, experiments
-from scratchlab.book.claims import ClaimKind
+from scratchlab.runs.claim import ClaimKind
 from scratchlab.runs.registry import TASKS
 
 EXPERIMENTS = experiments.read_all()

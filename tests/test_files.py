@@ -7,9 +7,8 @@ from pathlib import Path
 from synthetic import write_run
 
 from scratchlab import goldens
-from scratchlab.files import dotted, to_json, with_numbers
+from scratchlab.files import as_json, dotted, to_json, with_numbers
 from scratchlab.measured import read_runs
-from scratchlab.report import formats
 
 
 def refuse(name: str) -> None:
@@ -24,8 +23,8 @@ def test_numbers_that_json_does_not_know_come_back_as_they_were() -> None:
 
 def test_records_and_tables_write_them_in_the_same_way() -> None:
     data = [{"interval": (-math.inf, math.nan)}]
-    assert json.loads(formats.as_json(data), parse_constant=refuse) == [{"interval": ["-inf", "nan"]}]
-    assert json.loads(formats.as_json(data)) == json.loads(to_json(data))
+    assert json.loads(as_json(data), parse_constant=refuse) == [{"interval": ["-inf", "nan"]}]
+    assert json.loads(as_json(data)) == json.loads(to_json(data))
 
 
 def test_nested_mappings_become_dotted_keys_but_for_those_that_stay_whole() -> None:

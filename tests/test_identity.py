@@ -19,10 +19,11 @@ from omegaconf import OmegaConf
 from synthetic import write_run
 
 from scratchlab import compose, experiments, record
-from scratchlab.book.claims import Claim
+from scratchlab.files import resource
 from scratchlab.measured import arms, read_run, read_runs
 from scratchlab.model.config import Trainable, WeightSource
 from scratchlab.runs import identity, registry
+from scratchlab.runs.claim import Claim
 from scratchlab.runs.config import ComputeConfig, Run
 from scratchlab.runs.identity import added, bookkeeping, fingerprint, matters
 from scratchlab.runs.registry import TASKS
@@ -59,7 +60,7 @@ def published(name: str) -> Run:
     return compose.compose([f"experiment={name}"])
 
 
-SHIPPED = sorted(path.stem for path in experiments.resource("experiments").glob("*.yaml"))
+SHIPPED = sorted(path.stem for path in resource("experiments").glob("*.yaml"))
 
 
 def test_the_fingerprint_of_every_shipped_experiment_is_as_it_was() -> None:

@@ -16,6 +16,7 @@ from scratchlab.assets import catalogue
 from scratchlab.book import claims
 from scratchlab.measured import arms, by_name, read_runs
 from scratchlab.report import compare, tables
+from scratchlab.report.baseline import choose_baseline, choose_metric
 from scratchlab.runs import metrics
 from scratchlab.runs.metrics import METRICS, Act, Better, Metric, Unit, metric
 from scratchlab.runs.registry import TASKS
@@ -180,7 +181,7 @@ def verdict(out: Path, **claim: Any) -> Judgement:
 
 def rows(out: Path, name: str) -> dict[str, dict[str, Any]]:
     found = arms(read_runs(out))
-    return {row["name"]: row for row in compare.rows(found, compare.choose_baseline(found, "baseline"), name)}
+    return {row["name"]: row for row in compare.rows(found, choose_baseline(found, "baseline"), name)}
 
 
 def pair(out: Path, name: str, ours: float, theirs: float, variant: dict[str, Any], baseline: dict[str, Any]) -> None:
@@ -253,9 +254,9 @@ def test_where_losses_cannot_be_compared_what_can_be_is_taken(tmp_path: Path) ->
             held = {"test_loss": 0.5, "val_loss": 0.5, "rouge_l": 0.4, "chrf": 0.3}
             write_run(tmp_path, name, seed, metrics=held, config={"mask_instruction": masked})
     found = arms(read_runs(tmp_path))
-    assert compare.choose_metric(found, found[0], "") == "chrf"
-    assert compare.choose_metric(found[:1], found[0], "") == "test_loss"
-    assert compare.choose_metric(found, found[0], "val_loss") == "val_loss"
+    assert choose_metric(found, found[0], "") == "chrf"
+    assert choose_metric(found[:1], found[0], "") == "test_loss"
+    assert choose_metric(found, found[0], "val_loss") == "val_loss"
 
 
 def test_what_nobody_declared_is_shown_and_never_judged_or_preferred(tmp_path: Path) -> None:
@@ -267,8 +268,8 @@ def test_what_nobody_declared_is_shown_and_never_judged_or_preferred(tmp_path: P
     assert metric("elegance").shown(0.5) == "0.5"
     both = arms(read_runs(tmp_path))
     with pytest.raises(ValueError, match="not declared in runs/metrics.py: metric=elegance"):
-        compare.choose_metric(both, both[0], "")
-    assert compare.choose_metric(both, both[0], "elegance") == "elegance"
+        choose_metric(both, both[0], "")
+    assert choose_metric(both, both[0], "elegance") == "elegance"
     row = rows(tmp_path, "elegance")["variant"]
     assert row["metrics"]["elegance"]["mean"] == pytest.approx(0.5, rel=0.01)
     assert any("elegance is not declared" in note for note in row["notes"])
@@ -279,7 +280,7 @@ def test_a_new_metric_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(METRICS, "test_f1", f1)
     pair(tmp_path, "test_f1", 0.5, 0.9, {}, {})
     found = arms(read_runs(tmp_path))
-    assert compare.choose_metric(found, found[0], "") == "test_f1"
+    assert choose_metric(found, found[0], "") == "test_f1"
     columns, cells = tables.cells(list(rows(tmp_path, "test_f1").values()), "test_f1")
     line = dict(zip(columns, cells[1], strict=True))
     assert line["test f1"] == "50.05 ± 0.05" and line["difference"] == "-40.04"

@@ -14,7 +14,7 @@ import pytest
 from conftest import GENERATED, TINY
 
 from scratchlab import record
-from scratchlab.book.claims import Claim
+from scratchlab.runs.claim import Claim
 from scratchlab.runs.config import Run, TrackingConfig
 from scratchlab.runs.identity import fingerprint
 from scratchlab.tracking import Tracker

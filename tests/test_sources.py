@@ -17,9 +17,10 @@ from scratchlab.assets.fetch import Asset, sha256
 from scratchlab.data import collection, readers, sources
 from scratchlab.data.config import CorpusConfig, InstructionsConfig, MessagesConfig
 from scratchlab.data.sources import CORPUS, ENTRIES, FILE, KINDS, MESSAGES, ROWS, SOURCES, Kind, Source
+from scratchlab.files import resource
 from scratchlab.verdicts import Verdict
 
-CONF = experiments.resource("conf") / "data"
+CONF = resource("conf") / "data"
 OPTIONS = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in CONF.glob("*.yaml")}
 OWN = {kind.own for kind in KINDS if kind.own}
 

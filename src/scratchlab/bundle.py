@@ -11,9 +11,8 @@ from typing import Any
 from scratchlab import record
 from scratchlab.evidence import Evidence, gather
 from scratchlab.experiments import Experiment
-from scratchlab.files import in_one_step
+from scratchlab.files import as_json, in_one_step
 from scratchlab.measured import PREDICTIONS, Measured, read_runs
-from scratchlab.report.formats import as_json
 from scratchlab.runs.metrics import METRICS
 
 MANIFEST, EXPERIMENTS, VERDICTS, TABLES = "manifest.json", "experiments.json", "verdicts.json", "tables.json"

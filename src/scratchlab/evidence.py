@@ -11,6 +11,7 @@ from scratchlab.experiments import Experiment
 from scratchlab.matching import matches
 from scratchlab.measured import Arm, Measured, arms, by_name, read_runs
 from scratchlab.report import compare
+from scratchlab.report.baseline import choose_baseline, preferred_metric
 from scratchlab.report.flips import flips
 from scratchlab.verdicts import judge, row
 
@@ -76,10 +77,10 @@ def comparisons(
         if len(members) < 2:
             continue
         try:
-            base = compare.choose_baseline(members, baseline)
+            base = choose_baseline(members, baseline)
         except ValueError:
-            base = compare.choose_baseline(members, "")  # the one asked for belongs to another task
-        metric = compare.preferred_metric(members, base)
+            base = choose_baseline(members, "")  # the one asked for belongs to another task
+        metric = preferred_metric(members, base)
         if not metric:
             continue
         rows = compare.rows(members, base, metric, declared=declared)

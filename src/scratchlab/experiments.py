@@ -10,24 +10,8 @@ from typing import Any
 
 import yaml
 
-from scratchlab.files import dotted
+from scratchlab.files import LOADER, dotted, resource
 from scratchlab.matching import matches, nearest
-
-PACKAGE = Path(__file__).parent
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""YAML's C loader, ten times faster, where it was built."""
-
-
-def resource(name: str) -> Path:
-    """A folder that the wheel carries inside the package and a checkout has at its root.
-
-    Raises:
-        FileNotFoundError: neither is there.
-    """
-    for folder in (PACKAGE / name, PACKAGE.parents[1] / name):
-        if folder.is_dir():
-            return folder
-    raise FileNotFoundError(f"no {name}/ beside the package {PACKAGE} or two folders up; is the installation complete?")
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from scratchlab import stats
-from scratchlab.files import with_numbers
+from scratchlab.files import as_json, with_numbers
 from scratchlab.measured import Measured
 from scratchlab.record import write_atomically
-from scratchlab.report.formats import as_json
 from scratchlab.runs.metrics import metric
 from scratchlab.verdicts.single import TOLERANCE, environment_class
 

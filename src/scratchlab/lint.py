@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from scratchlab import stats
-from scratchlab.book.claims import Claim, ClaimKind, Direction, Stated, of
+from scratchlab.book.claims import Stated, of
 from scratchlab.experiments import Experiment
+from scratchlab.runs.claim import Claim, ClaimKind, Direction
 from scratchlab.runs.metrics import NOT_DECLARED, Unit, metric
 
 VALUE_KINDS = (ClaimKind.exact, ClaimKind.close, ClaimKind.count, ClaimKind.score)

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from scratchlab import record
-from scratchlab.experiments import LOADER
-from scratchlab.files import dotted
+from scratchlab.files import LOADER, dotted
 from scratchlab.matching import matches
 from scratchlab.runs import identity, registry
 

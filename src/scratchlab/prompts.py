@@ -38,7 +38,7 @@ def templates() -> dict[str, PromptConfig]:
     """Every template in conf/prompt, by name."""
     import yaml
 
-    from scratchlab.experiments import resource
+    from scratchlab.files import resource
 
     files = sorted((resource("conf") / "prompt").glob("*.yaml"))
     return {path.stem: PromptConfig(**yaml.safe_load(path.read_text(encoding="utf-8"))) for path in files}

@@ -21,8 +21,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from scratchlab import environment
-from scratchlab.experiments import LOADER
-from scratchlab.files import dotted, in_one_step, to_json, with_numbers
+from scratchlab.files import LOADER, dotted, in_one_step, to_json, with_numbers
 from scratchlab.matching import matches
 from scratchlab.runs.config import Run
 from scratchlab.runs.identity import fingerprint, plain

@@ -1,8 +1,9 @@
 """What a command line can choose from: the groups and their options, read from names of files, without Hydra."""
 
 from scratchlab import experiments
+from scratchlab.files import resource
 
-CONF = experiments.resource("conf")
+CONF = resource("conf")
 """The folder of the options: a folder a group, a file an option."""
 
 

@@ -5,7 +5,7 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from scratchlab.files import to_json
+from scratchlab.files import as_json
 
 if TYPE_CHECKING:
     from scratchlab.record import Record
@@ -26,10 +26,6 @@ def texts(columns: Sequence[str], cells: Cells, *, title: str) -> dict[str, str]
         "md": f"# {title}\n\n{as_markdown(columns, cells)}",
         "tex": as_latex(columns, cells, title=title),
     }
-
-
-def as_json(data: Any) -> str:
-    return to_json(data, indent=1, default=str) + "\n"
 
 
 def as_csv(columns: Sequence[str], cells: Cells) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scratchlab.evidence import Comparison, Evidence
+from scratchlab.files import as_json
 from scratchlab.measured import Measured, arms
 from scratchlab.record import read_history
 from scratchlab.report import formats, plots, tables
@@ -59,7 +60,7 @@ def write(record: "Record", evidence: Evidence, *, command: str, made: str) -> P
     for section, comparison in zip(sections, evidence.comparisons, strict=True):
         table = section["table"]
         formats.write(record, table.stem, comparison.rows, table.columns, table.cells, title=section["title"])
-        record.write_text(f"flips_{comparison.task}.json", formats.as_json(comparison.flips))
+        record.write_text(f"flips_{comparison.task}.json", as_json(comparison.flips))
     for table in (cost, environment):
         data = [dict(zip(table.columns, line, strict=True)) for line in table.cells]
         formats.write(record, table.stem, data, table.columns, table.cells, title=table.stem)

@@ -95,11 +95,12 @@ def show_sweep(folders: Sequence[Path]) -> None:
     """Print how the runs of a sweep compare with its first arm, and where the records are."""
     from scratchlab.measured import arms, read_run
     from scratchlab.report import compare, terminal
+    from scratchlab.report.baseline import choose_metric
 
     found = arms(run for run in map(read_run, folders) if not run.about_records)
     if not found or not any(run.metrics for run in found[0].runs):
         return
-    metric = compare.choose_metric(found, found[0], "")
+    metric = choose_metric(found, found[0], "")
     rows = compare.rows(found, found[0], metric)
     show(f"{ABOUT}; the first arm is the baseline", rows, metric)
     root = os.path.commonpath([folder.resolve() for folder in folders])

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, ClassVar
 
-from scratchlab.book.claims import Claim
+from scratchlab.runs.claim import Claim
 from scratchlab.runs.identity import bookkeeping
 
 

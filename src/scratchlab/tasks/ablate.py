@@ -42,6 +42,7 @@ class Ablate(Run):
 
 def ablate(config: Ablate, record: "Record") -> dict[str, Any]:
     from scratchlab.report import compare, formats, tables, terminal
+    from scratchlab.report.baseline import choose_metric
 
     factors = [factor.strip() for factor in config.factors.split(",") if factor.strip()]
     planned = arms(factors, config.design, control=config.control, shuffled_labels=config.shuffled_labels)
@@ -49,7 +50,7 @@ def ablate(config: Ablate, record: "Record") -> dict[str, Any]:
     if planned[0].label not in {arm.name for arm in found}:
         raise RuntimeError(f"the baseline of {config.of} has no finished run; its log says why")
     baseline = found[0]
-    metric = compare.choose_metric(found, baseline, config.metric)
+    metric = choose_metric(found, baseline, config.metric)
     rows = compare.rows(found, baseline, metric, declared={arm.label: arm.keys for arm in planned})
     for row, arm in zip(rows, found, strict=True):
         row["command"] = _command(config, next(p for p in planned if p.label == arm.name))

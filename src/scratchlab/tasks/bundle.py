@@ -53,8 +53,8 @@ def verify(config: Verify, record: "Record") -> dict[str, Any]:
     from pathlib import Path
 
     from scratchlab import bundle, experiments
+    from scratchlab.files import as_json
     from scratchlab.report import terminal
-    from scratchlab.report.formats import as_json
 
     path = Path(config.bundle)
     if not path.is_file():

@@ -25,17 +25,19 @@ class Compare(Reading):
 
 
 def compare(config: Compare, record: "Record") -> dict[str, Any]:
+    from scratchlab.files import as_json
     from scratchlab.measured import arms, read_runs
     from scratchlab.report import compare as comparison
     from scratchlab.report import formats, tables, terminal
+    from scratchlab.report.baseline import choose_baseline, choose_metric
     from scratchlab.report.flips import flips
     from scratchlab.runs.metrics import metric as declaration
 
     found = arms(read_runs(config.out, config.select, config.seed_numbers))
     if not found:
         raise ValueError(f"select={config.select} out={config.out} seeds={config.seeds}: no finished run is there")
-    baseline = comparison.choose_baseline(found, config.baseline)
-    metric = comparison.choose_metric(found, baseline, config.metric)
+    baseline = choose_baseline(found, config.baseline)
+    metric = choose_metric(found, baseline, config.metric)
     messages = Messages(found) if config.texts else None
     rows = comparison.rows(
         found, baseline, metric, declared=declared(), copies=messages.copies(found) if messages else None
@@ -46,7 +48,7 @@ def compare(config: Compare, record: "Record") -> dict[str, Any]:
     columns, cells = tables.cells(rows, metric)
     title = f"{len(found)} arms against {baseline.label}"
     formats.write(record, "table", rows, columns, cells, title=title)
-    record.write_text("flips.json", formats.as_json(changed))
+    record.write_text("flips.json", as_json(changed))
     tables.show(f"{title}; {tables.ABOUT}", rows, metric)
     if messages:
         for line in messages.lines:

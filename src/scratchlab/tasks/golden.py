@@ -27,9 +27,9 @@ def golden(config: Golden, record: "Record") -> dict[str, Any]:
     from pathlib import Path
 
     from scratchlab import goldens
+    from scratchlab.files import as_json
     from scratchlab.measured import read_runs
     from scratchlab.report import terminal
-    from scratchlab.report.formats import as_json
 
     runs = [run for run in read_runs(config.out, config.select, config.seed_numbers) if run.done]
     if not runs:

@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from scratchlab.book.claims import Claim, ClaimKind, Direction, Stated
+from scratchlab.book.claims import Stated
 from scratchlab.experiments import Experiment
 from scratchlab.measured import Measured
+from scratchlab.runs.claim import Claim, ClaimKind, Direction
 from scratchlab.verdicts import single, versus
 from scratchlab.verdicts.comparable import usable
 from scratchlab.verdicts.outcome import Judgement, Verdict

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from scratchlab.book.claims import Claim, ClaimKind
 from scratchlab.confounds import judge_card
 from scratchlab.data import sources
 from scratchlab.experiments import Experiment
 from scratchlab.measured import Arm, Measured, arms, differing
+from scratchlab.runs.claim import Claim, ClaimKind
 from scratchlab.runs.metrics import NOT_DECLARED, metric
 from scratchlab.verdicts.outcome import Judgement, Verdict
 

@@ -5,9 +5,9 @@ from decimal import Decimal
 from typing import Any
 
 from scratchlab import stats
-from scratchlab.book.claims import Claim
 from scratchlab.experiments import Experiment
 from scratchlab.measured import Arm, Measured
+from scratchlab.runs.claim import Claim
 from scratchlab.runs.metrics import metric
 from scratchlab.verdicts.comparable import diverged
 from scratchlab.verdicts.outcome import Judgement, Verdict

@@ -5,9 +5,9 @@ import statistics
 from typing import Any
 
 from scratchlab import stats
-from scratchlab.book.claims import Claim, Direction
 from scratchlab.confounds import judge_card, several_factors, unexplained, unlike
 from scratchlab.measured import Arm
+from scratchlab.runs.claim import Claim, Direction
 from scratchlab.runs.metrics import metric
 from scratchlab.verdicts.comparable import diverged, other_device
 from scratchlab.verdicts.outcome import Judgement, Verdict

@@ -1,0 +1,65 @@
+"""A published statement about a run's metric, as the run's configuration carries it."""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+
+class ClaimKind(Enum):
+    exact = "exact"
+    close = "close"
+    count = "count"
+    score = "score"
+    relation = "relation"
+    ratio = "ratio"
+
+
+class Direction(Enum):
+    none = "none"
+    higher = "higher"
+    lower = "lower"
+    same = "same"
+
+
+@dataclass(kw_only=True, frozen=True)
+class Claim:
+    """One published statement about a run's metric, with where it was published; nothing can change it."""
+
+    metric: str
+    value: Any = None
+    """The number, list or text as printed; fractions, not percent. None for a relation."""
+    kind: ClaimKind = ClaimKind.exact
+    source: str
+    quote: str = ""
+    n: int = 0
+    """Examples behind a proportion; 0 if the value is none."""
+    note: str = ""
+    """Known discrepancies."""
+    tolerance: float = 0.0
+    """close: largest relative difference on the reference environment (CPU, float32)."""
+    probability: float = 0.0
+    """count: the exact probability behind it; `n` is then the number of draws."""
+    max_halfwidth: float = 0.0
+    """score: half-width of the prediction interval beyond which nothing can be told, in the metric's unit."""
+    versus: str = ""
+    """relation and ratio: the experiment this one is compared with."""
+    direction: Direction = Direction.none
+    margin: float = 0.0
+    """relation: least difference in the claimed direction; same: largest difference still called the same."""
+    judge: str = ""
+    """A judged score: who judged, as parts of the judge's card: `backend=ollama, model=llama3`."""
+    device: str = ""
+    """A time, a ratio of times or a peak of memory: the device it was measured on."""
+
+    def __post_init__(self) -> None:
+        what = f"claim {self.kind.name} {self.metric}"
+        if self.kind is ClaimKind.relation and (not self.versus or self.direction is Direction.none):
+            raise ValueError(f"{what}: a relation needs versus=EXPERIMENT and direction=higher, lower or same")
+        if self.direction is Direction.same and self.margin <= 0:
+            raise ValueError(f"{what}: margin={self.margin}; `same` needs a margin above 0")
+        if self.kind is ClaimKind.count and not (self.n > 0 and 0 < self.probability < 1):
+            raise ValueError(
+                f"{what}: n={self.n} probability={self.probability}; a count needs draws and a probability"
+            )
+        if self.kind not in (ClaimKind.relation, ClaimKind.ratio) and self.value is None:
+            raise ValueError(f"{what}: no value; only a relation has none")
