@@ -18,7 +18,7 @@ import torch
 from llms_from_scratch.ch05 import generate as book_generate
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from scratchlab import sampling
+from scratchlab.generation import sampling
 from scratchlab.model.config import SIZES, GPTConfig
 from scratchlab.model.gpt import GPT
 

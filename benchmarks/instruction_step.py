@@ -16,11 +16,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from scratchlab import compose, train
 from scratchlab.data import instructions
+from scratchlab.launch import compose
 from scratchlab.model.config import SIZES, GPTConfig
 from scratchlab.model.gpt import GPT
 from scratchlab.text.tokenizer import gpt2
+from scratchlab.training import steps
 
 Loss = Callable[[GPT, Tensor, Tensor], Tensor]
 
@@ -46,7 +47,7 @@ def main() -> None:
     data = instructions.Instructions(entries, config.prompt, gpt2())  # type: ignore[attr-defined]
     torch.manual_seed(123)
     model = GPT(GPTConfig(**SIZES[options.model], qkv_bias=True))
-    optimizer = train.adamw(model, lr=5e-5, weight_decay=0.1)
+    optimizer = steps.adamw(model, lr=5e-5, weight_decay=0.1)
     print(f"GPT-2 {options.model}, {options.batches} batches of 8, {options.repeats} repetitions")
     for mask in (False, True):
         loaders = instructions.loaders({"train": data}, batch_size=8, mask=mask, max_length=1024)

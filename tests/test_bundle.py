@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from synthetic import write_run
 
-from scratchlab import bundle, experiments
+from scratchlab.book import experiments
+from scratchlab.evidence import bundle
 
 BLOCKED = """
 import sys

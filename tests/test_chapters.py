@@ -12,9 +12,10 @@ import pytest
 import torch
 from conftest import real
 
-from scratchlab import compose, experiments
 from scratchlab.__main__ import run
 from scratchlab.assets import catalogue
+from scratchlab.book import experiments
+from scratchlab.launch import compose
 from scratchlab.model.config import GPTConfig
 from scratchlab.runs.registry import TASKS
 from scratchlab.tasks.attention import Attention, Variant, attention

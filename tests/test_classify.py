@@ -9,8 +9,9 @@ import pytest
 import torch
 from conftest import GENERATED, TINY, command
 
-from scratchlab import compose, record
 from scratchlab.__main__ import run
+from scratchlab.launch import compose
+from scratchlab.runs import record
 from scratchlab.tasks.classify import Classify
 
 pytestmark = pytest.mark.vocabulary

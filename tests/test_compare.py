@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from synthetic import outcomes, write_run
 
+from scratchlab.evidence import compare
+from scratchlab.evidence.baseline import choose_baseline
+from scratchlab.evidence.flips import flips
+from scratchlab.evidence.runs import arms, read_runs
 from scratchlab.files import as_json
-from scratchlab.measured import arms, read_runs
-from scratchlab.report import compare, formats, tables
-from scratchlab.report.baseline import choose_baseline
-from scratchlab.report.flips import flips
+from scratchlab.report import formats, tables
 
 SEEDS = (123, 124, 125, 126, 127)
 

@@ -11,9 +11,9 @@ from typing import Any, get_args, get_type_hints
 import pytest
 from conftest import command
 
-from scratchlab import compose
 from scratchlab.__main__ import main
 from scratchlab.cli import mistakes
+from scratchlab.launch import compose
 from scratchlab.runs.config import Run
 from scratchlab.runs.identity import changes, fingerprint
 from scratchlab.runs.registry import TASKS

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 import torch
 
-from scratchlab import compose, record, resume
+from scratchlab.launch import compose
+from scratchlab.runs import record
+from scratchlab.runs.tracking import Tracker
 from scratchlab.tasks.instruct import Instruct, instruct
-from scratchlab.tracking import Tracker
+from scratchlab.training import resume
 
 pytestmark = [pytest.mark.cuda, pytest.mark.vocabulary]
 

@@ -15,9 +15,11 @@ from torch import Tensor, nn
 from torch._dynamo.testing import CompileCounter
 from torch.nn import functional as F
 
-from scratchlab import compose, evaluate, responses, sampling, train
 from scratchlab.data import instructions, spam
 from scratchlab.data.config import MessagesConfig
+from scratchlab.generation import responses, sampling
+from scratchlab.generation.config import SamplingConfig
+from scratchlab.launch import compose
 from scratchlab.model import compute, families, tune
 from scratchlab.model.cache import KeyValueCache
 from scratchlab.model.classifier import class_logits
@@ -28,8 +30,8 @@ from scratchlab.model.huggingface import save_huggingface
 from scratchlab.model.parameters import count
 from scratchlab.model.state_files import load_checkpoint, save_state
 from scratchlab.runs.config import ComputeConfig, Device
-from scratchlab.sampling_config import SamplingConfig
 from scratchlab.text.tokenizer import Tokenizer
+from scratchlab.training import evaluate, steps
 
 PAD, END = 256, 257
 
@@ -189,7 +191,7 @@ def test_the_first_trainable_part_is_the_first_that_training_moves(make: Make, t
     assert model.first_trainable() == expected.get(trainable, 4)
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     F.cross_entropy(class_logits(model, ids(), Position.mean), torch.tensor([0, 1, 0])).backward()
-    train.adamw(model, lr=1e-2, weight_decay=0.1).step()
+    steps.adamw(model, lr=1e-2, weight_decay=0.1).step()
     moved = {name for name, parameter in model.named_parameters() if not torch.equal(parameter, before[name])}
     chosen = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     # LoRA's A has no gradient while B is zero, but weight decay moves it

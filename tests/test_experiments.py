@@ -3,7 +3,8 @@
 import pytest
 from conftest import command
 
-from scratchlab import compose, experiments
+from scratchlab.book import experiments
+from scratchlab.launch import compose
 from scratchlab.runs.claim import ClaimKind
 from scratchlab.runs.registry import TASKS
 
@@ -56,14 +57,15 @@ def test_the_list_shows_exercise_changes_claims_and_needs(tmp_path: object) -> N
 
 
 def test_published_judge_scores_name_the_judge_that_this_package_asks_as_the_book_does() -> None:
-    from scratchlab import compose, judge
+    from scratchlab.judging import scores
+    from scratchlab.launch import compose
 
     config = compose.compose(["task=calibrate"]).judge  # type: ignore[attr-defined]
 
     class Server:
         identity = {"backend": config.backend.name, "model": config.model}
 
-    card = judge.card_of(config, Server())  # type: ignore[arg-type]
+    card = scores.card_of(config, Server())  # type: ignore[arg-type]
     wanted = ", ".join(f"{key}={card[key]}" for key in ("backend", "model", "prompt"))
     claims = [claim for e in experiments.read_all().values() for claim in e.claims if claim["metric"] == "judge_score"]
     assert len(claims) == 6 and {claim["judge"] for claim in claims} == {wanted}

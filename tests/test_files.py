@@ -6,9 +6,9 @@ from pathlib import Path
 
 from synthetic import write_run
 
-from scratchlab import goldens
+from scratchlab.evidence import goldens
+from scratchlab.evidence.runs import read_runs
 from scratchlab.files import as_json, dotted, to_json, with_numbers
-from scratchlab.measured import read_runs
 
 
 def refuse(name: str) -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from scratchlab import compose
+from scratchlab.launch import compose
 from scratchlab.model import tune
 from scratchlab.model.classifier import class_logits
 from scratchlab.model.config import GPTConfig, LoRAScaling, Position, Trainable, TuneConfig

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from conftest import command
 
-from scratchlab import __version__, experiments
+from scratchlab import __version__
+from scratchlab.book import experiments
 from scratchlab.cli import help, keys
 from scratchlab.launch.options import groups, options
 from scratchlab.runs.registry import TASKS
@@ -39,7 +40,7 @@ def test_help_is_answered_without_hydra_or_anything_slow() -> None:
 
 def test_the_command_s_help_composes_nothing_and_imports_nothing_slow() -> None:
     modules, shown = loaded(MAIN, "--help")
-    assert not ({"scratchlab.compose"} | SLOW) & modules
+    assert not ({"scratchlab.launch.compose"} | SLOW) & modules
     assert not [name for name in modules if name.startswith("scratchlab.tasks.")]
     assert shown.rstrip("\n") == help.page(["--help"])
 

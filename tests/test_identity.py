@@ -18,19 +18,20 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 from synthetic import write_run
 
-from scratchlab import compose, experiments, record
+from scratchlab.book import experiments
+from scratchlab.evidence.runs import arms, read_run, read_runs
 from scratchlab.files import resource
-from scratchlab.measured import arms, read_run, read_runs
+from scratchlab.launch import compose
 from scratchlab.model.config import Trainable, WeightSource
-from scratchlab.runs import identity, registry
+from scratchlab.runs import identity, record, registry
 from scratchlab.runs.claim import Claim
 from scratchlab.runs.config import ComputeConfig, Run
 from scratchlab.runs.identity import added, bookkeeping, fingerprint, matters
 from scratchlab.runs.registry import TASKS
 from scratchlab.tasks.attention import Variant
 from scratchlab.tasks.tokenize import Tokenize
-from scratchlab.train_config import Decay
 from scratchlab.training import trained as trained_runs
+from scratchlab.training.config import Decay
 
 PINNED = json.loads((Path(__file__).parent / "fingerprints.json").read_text())
 """The fingerprints of every shipped experiment, and of every task as it is (with what `LINES` must add).

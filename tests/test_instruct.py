@@ -11,15 +11,18 @@ from conftest import real
 from test_prompts import template
 from torch import nn
 
-from scratchlab import compose, record, responses, resume
 from scratchlab.assets import catalogue
 from scratchlab.assets.fetch import fetch
 from scratchlab.data import instructions, readers
-from scratchlab.prompts import render
+from scratchlab.generation import responses
+from scratchlab.launch import compose
+from scratchlab.runs import record
+from scratchlab.runs.tracking import Tracker
 from scratchlab.tasks.instruct import Instruct, instruct
+from scratchlab.text.prompts import render
 from scratchlab.text.tokenizer import gpt2
-from scratchlab.tracking import Tracker
 from scratchlab.training import fit as fit_module
+from scratchlab.training import resume
 
 pytestmark = pytest.mark.vocabulary
 
@@ -357,8 +360,8 @@ def test_runs_that_differ_only_after_training_train_once(same: str, monkeypatch:
     generate = responses.sampling.generate
     monkeypatch.setattr(responses.sampling, "generate", lambda *a, **k: generated.append(1) or generate(*a, **k))
     judged = {"judge_score": 50.0, "judge_scored": 4}
-    monkeypatch.setattr("scratchlab.judge.check", lambda config: None)
-    monkeypatch.setattr("scratchlab.judge.judged", lambda *_: judged)
+    monkeypatch.setattr("scratchlab.judging.scores.check", lambda config: None)
+    monkeypatch.setattr("scratchlab.judging.scores.judged", lambda *_: judged)
     more = ["judge=ollama"] if same == "sampling" else ["judge=ollama", "sampling.temperature=1.0"]
     second, other = run("experiment=ch07_main", *QUICK, *more)
     assert folder != other and not trained and len(generated) == (same != "sampling")

@@ -13,14 +13,14 @@ import pytest
 from conftest import GENERATED, TINY, command
 from synthetic import write_run
 
-from scratchlab import record
 from scratchlab.__main__ import run
 from scratchlab.book import claims
+from scratchlab.book.experiments import Experiment, read_all
 from scratchlab.cli.outcome import Entry
-from scratchlab.experiments import Experiment, read_all
+from scratchlab.evidence.missing import missing_runs
+from scratchlab.evidence.runs import read_run
 from scratchlab.launch import jobs
-from scratchlab.measured import read_run
-from scratchlab.missing import missing_runs
+from scratchlab.runs import record
 from scratchlab.runs.registry import TASKS
 from scratchlab.tasks.ablate import Ablate
 from scratchlab.tasks.reproduce import Reproduce

@@ -18,12 +18,14 @@ import pytest
 from conftest import command, real
 from test_prompts import template
 
-from scratchlab import compose, judge, record
 from scratchlab.assets import catalogue
-from scratchlab.judge_config import JudgeConfig
+from scratchlab.judging import scores
+from scratchlab.judging.config import JudgeConfig
+from scratchlab.launch import compose
+from scratchlab.runs import record
+from scratchlab.runs.tracking import Tracker
 from scratchlab.tasks.calibrate import agreement, calibrate
 from scratchlab.tasks.judge import judge as judge_task
-from scratchlab.tracking import Tracker
 
 ENTRIES = [
     {"instruction": f"Add {i} and 1.", "input": "", "output": str(i + 1), "model_response": f"It is {i + 1}."}
@@ -138,7 +140,7 @@ BACKENDS = pytest.mark.parametrize("backend", ["ollama", "openai"])
 @BACKENDS
 def test_every_response_is_scored_in_its_place(backend: str, server: JudgeServer) -> None:
     server.reply = lambda question, times: question.split("It is ")[1].split(".")[0]
-    found = judge.score(config(backend, server, "judge.concurrency=3"), ENTRIES, key="model_response")
+    found = scores.score(config(backend, server, "judge.concurrency=3"), ENTRIES, key="model_response")
     assert found.scores == list(range(1, 13))
     assert (found.metrics["judge_score"], found.metrics["judge_scored"]) == (6.5, 12)
     assert len(server.asked) == 12
@@ -146,7 +148,7 @@ def test_every_response_is_scored_in_its_place(backend: str, server: JudgeServer
 
 def test_ollama_is_asked_as_chapter_7_does(server: JudgeServer) -> None:
     entry = {"instruction": "Name a colour.", "input": "warm", "output": "Red.", "model_response": "Blue."}
-    judge.score(config("ollama", server), [entry], key="model_response")
+    scores.score(config("ollama", server), [entry], key="model_response")
     [request] = server.asked
     assert request["model"] == "llama3"
     # outside of `options` the server would ignore them
@@ -169,7 +171,7 @@ def test_the_judge_reads_the_book_s_question_as_the_author_s_package_asks_it(ser
     assert ch07.generate_model_scores(ENTRIES[:2], "model_response") == [85, 85]
     theirs = [(one["messages"], one["options"]) for one in server.asked]
     server.asked.clear()
-    judge.score(config("ollama", server), ENTRIES[:2], key="model_response")
+    scores.score(config("ollama", server), ENTRIES[:2], key="model_response")
     assert [(one["messages"], one["options"]) for one in server.asked] == theirs
 
 
@@ -177,7 +179,7 @@ def test_the_judge_reads_the_book_s_question_as_the_author_s_package_asks_it(ser
 def test_what_fails_for_a_while_is_asked_again(backend: str, server: JudgeServer) -> None:
     bad: list[Reply] = [(503, {"error": "loading"}), None, (200, "<html>"), (200, {"strange": 1})]
     server.reply = lambda question, times: bad[times - 1] if times <= len(bad) else "70"
-    found = judge.score(config(backend, server), ENTRIES[:2], key="model_response")
+    found = scores.score(config(backend, server), ENTRIES[:2], key="model_response")
     assert found.scores == [70, 70] and len(server.asked) == 2 * 5
 
 
@@ -186,10 +188,10 @@ def test_what_fails_for_good_says_so_and_keeps_the_answers(backend: str, server:
     server.reply = lambda question, times: None if "Add 7" in question else "60"
     wanted = config(backend, server, "judge.retries=1", "judge.concurrency=1")
     with pytest.raises(RuntimeError, match="failed 2 times.*the same command goes on from there"):
-        judge.score(wanted, ENTRIES, key="model_response")
+        scores.score(wanted, ENTRIES, key="model_response")
     before = len(server.asked)
     server.reply = lambda question, times: "60"
-    assert judge.score(wanted, ENTRIES, key="model_response").metrics["judge_scored"] == 12
+    assert scores.score(wanted, ENTRIES, key="model_response").metrics["judge_scored"] == 12
     assert len(server.asked) - before <= 5 and before >= 9
 
 
@@ -197,7 +199,7 @@ def test_what_fails_for_good_says_so_and_keeps_the_answers(backend: str, server:
 def test_a_refused_question_is_not_asked_again(backend: str, server: JudgeServer) -> None:
     server.reply = lambda question, times: (400, {"error": "context too long"})
     with pytest.raises(RuntimeError, match="refused the question.*context too long"):
-        judge.score(config(backend, server), ENTRIES[:1], key="model_response")
+        scores.score(config(backend, server), ENTRIES[:1], key="model_response")
     assert len(server.asked) == 1
 
 
@@ -205,7 +207,7 @@ def test_a_refused_question_is_not_asked_again(backend: str, server: JudgeServer
 def test_an_unreadable_answer_is_counted_and_not_dropped(backend: str, server: JudgeServer) -> None:
     answers = ["Score: 90", "I cannot say.", "", "**80**"]
     server.reply = lambda question, times: answers[int(question.split("Add ")[1].split()[0]) % 4]
-    found = judge.score(config(backend, server), ENTRIES[:4], key="model_response")
+    found = scores.score(config(backend, server), ENTRIES[:4], key="model_response")
     assert found.scores == [90, None, None, 80]
     assert {k: v for k, v in found.metrics.items() if k != "judge"} == {
         "judge_score": 85.0,
@@ -219,13 +221,13 @@ def test_a_judge_that_never_gives_a_score_leaves_none_and_says_so(
     server: JudgeServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     server.reply = lambda question, times: "The capital is Paris."
-    found = judge.score(config("ollama", server), ENTRIES[:2], key="model_response")
+    found = scores.score(config("ollama", server), ENTRIES[:2], key="model_response")
     assert found.metrics["judge_score"] is None and found.metrics["judge_unparsed"] == 2
     assert "2 of 2 answers hold no score that is clear" in caplog.text and "The capital is Paris." in caplog.text
 
 
 def test_an_empty_response_scores_0_without_being_asked_about(server: JudgeServer) -> None:
-    found = judge.score(config("ollama", server), [ENTRIES[0] | {"model_response": " "}], key="model_response")
+    found = scores.score(config("ollama", server), [ENTRIES[0] | {"model_response": " "}], key="model_response")
     assert found.scores == [0] and found.metrics["judge_empty"] == 1 and server.asked == []
 
 
@@ -234,7 +236,7 @@ def test_a_model_that_is_not_pulled_is_named_with_those_that_are(server: JudgeSe
     with pytest.raises(
         RuntimeError, match="has not pulled judge.model=llama3; it has: mistral:7b, phi3:latest; .*pull"
     ):
-        judge.check(config("ollama", server))
+        scores.check(config("ollama", server))
 
 
 @BACKENDS
@@ -243,7 +245,7 @@ def test_a_server_that_does_not_run_is_named_before_anything_is_asked(backend: s
         free.bind(("127.0.0.1", 0))
         server.address = f"http://127.0.0.1:{free.getsockname()[1]}"
     with pytest.raises(RuntimeError, match=f"judge={backend}: the server at judge.url=.* does not answer"):
-        judge.check(config(backend, server))
+        scores.check(config(backend, server))
 
 
 @BACKENDS
@@ -257,24 +259,24 @@ def test_trouble_before_the_first_question_is_waited_out(backend: str, server: J
 
     server.get = troubled  # type: ignore[method-assign]
     server.load = lambda: trouble if server.loads <= 2 else (200, {"model": "m", "response": "", "done": True})
-    found = judge.score(config(backend, server), ENTRIES[:1], key="model_response")
+    found = scores.score(config(backend, server), ENTRIES[:1], key="model_response")
     assert found.scores == [85] and len(calls) == 3 and server.loads == (3 if backend == "ollama" else 0)
     calls.clear()
     with pytest.raises(RuntimeError, match=f"judge={backend} at .* failed 2 times"):
-        judge.check(config(backend, server, "judge.retries=1"))
+        scores.check(config(backend, server, "judge.retries=1"))
 
 
 def test_a_server_that_knows_only_chat_is_asked_all_the_same(server: JudgeServer) -> None:
     server.load = lambda: (404, "404 page not found")
-    assert judge.score(config("ollama", server), ENTRIES[:1], key="model_response").scores == [85]
+    assert scores.score(config("ollama", server), ENTRIES[:1], key="model_response").scores == [85]
 
 
 def test_something_else_than_a_judge_at_the_address_is_recognised(server: JudgeServer) -> None:
     server.get = lambda path: (200, "<html>hello</html>")  # type: ignore[method-assign]
     with pytest.raises(RuntimeError, match="does not answer as Ollama does"):
-        judge.check(config("ollama", server))
+        scores.check(config("ollama", server))
     with pytest.raises(RuntimeError, match="gives no list of models"):
-        judge.check(config("openai", server))
+        scores.check(config("openai", server))
 
 
 def test_a_slow_start_has_its_own_time_limit(server: JudgeServer) -> None:
@@ -283,10 +285,10 @@ def test_a_slow_start_has_its_own_time_limit(server: JudgeServer) -> None:
         return 200, {"model": "llama3", "response": "", "done": True}
 
     server.load = slow
-    found = judge.score(config("ollama", server, "judge.timeout=0.4"), ENTRIES[:1], key="model_response")
+    found = scores.score(config("ollama", server, "judge.timeout=0.4"), ENTRIES[:1], key="model_response")
     assert found.scores == [85]
     with pytest.raises(RuntimeError, match="could not load llama3 within judge.load_timeout=0.2 seconds"):
-        judge.score(config("ollama", server, "judge.load_timeout=0.2"), ENTRIES[1:2], key="model_response")
+        scores.score(config("ollama", server, "judge.load_timeout=0.2"), ENTRIES[1:2], key="model_response")
 
 
 def test_an_answer_that_takes_too_long_is_asked_again(server: JudgeServer) -> None:
@@ -295,25 +297,25 @@ def test_an_answer_that_takes_too_long_is_asked_again(server: JudgeServer) -> No
         return "75"
 
     server.reply = slow_once
-    found = judge.score(config("ollama", server, "judge.timeout=0.4"), ENTRIES[:1], key="model_response")
+    found = scores.score(config("ollama", server, "judge.timeout=0.4"), ENTRIES[:1], key="model_response")
     assert found.scores == [75] and len(server.asked) == 2
 
 
 def test_an_openai_server_without_the_model_says_what_it_has(server: JudgeServer) -> None:
     with pytest.raises(RuntimeError, match="no model 'gpt-5'; it has: llama3:latest"):
-        judge.check(config("openai", server, "judge.model=gpt-5"))
-    assert judge.connect(config("openai", server)).identity["model"] == "llama3:latest"
+        scores.check(config("openai", server, "judge.model=gpt-5"))
+    assert scores.connect(config("openai", server)).identity["model"] == "llama3:latest"
 
 
 def test_other_questions_and_other_judges_do_not_share_answers(server: JudgeServer) -> None:
-    one = judge.score(config("ollama", server), ENTRIES[:2], key="model_response")
-    assert judge.score(config("ollama", server), ENTRIES[:2], key="model_response").card == one.card
+    one = scores.score(config("ollama", server), ENTRIES[:2], key="model_response")
+    assert scores.score(config("ollama", server), ENTRIES[:2], key="model_response").card == one.card
     assert len(server.asked) == 2
-    other = judge.score(config("ollama", server, "judge.seed=124"), ENTRIES[:2], key="model_response")
+    other = scores.score(config("ollama", server, "judge.seed=124"), ENTRIES[:2], key="model_response")
     assert len(server.asked) == 4 and other.card != one.card
-    judge.score(config("ollama", server), ENTRIES[:2], key="model_response", repeat=1)
+    scores.score(config("ollama", server), ENTRIES[:2], key="model_response", repeat=1)
     assert len(server.asked) == 6
-    assert one.card["digest"] == "digest of llama3:latest" and one.card["parser"] == judge.PARSER
+    assert one.card["digest"] == "digest of llama3:latest" and one.card["parser"] == scores.PARSER
 
 
 def test_a_run_killed_half_way_asks_no_question_twice(server: JudgeServer, tmp_path: Path) -> None:
@@ -388,7 +390,7 @@ def test_calibration_compares_with_the_published_scores(server: JudgeServer) -> 
     # a judge that says what GPT-4 said of model 1, but for two points, and the same each time
     asking = template_config()
     scores = {
-        judge.question(asking, entry, entry["model 1 response"]): min(score + 2, 100)
+        scores.question(asking, entry, entry["model 1 response"]): min(score + 2, 100)
         for entry, score in zip(examples, gpt4, strict=True)
     }
     server.reply = lambda question, times: str(scores.get(question, 40))

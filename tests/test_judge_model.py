@@ -19,8 +19,10 @@ from pathlib import Path
 
 import pytest
 
-from scratchlab import compose, judge, record
-from scratchlab.judge_config import JudgeConfig
+from scratchlab.judging import scores
+from scratchlab.judging.config import JudgeConfig
+from scratchlab.launch import compose
+from scratchlab.runs import record
 
 pytestmark = pytest.mark.slow
 
@@ -88,8 +90,8 @@ def test_a_real_model_answers_every_question_and_repeats_itself(
         {"instruction": "Add 1 and 2.", "input": "", "output": "3", "model_response": "3"},
         {"instruction": "Name the capital of France.", "input": "", "output": "Paris", "model_response": "London"},
     ]
-    first = judge.score(config, entries, key="model_response")
-    again = judge.score(config, entries, key="model_response", repeat=1)
+    first = scores.score(config, entries, key="model_response")
+    again = scores.score(config, entries, key="model_response", repeat=1)
     assert first.card["model"] and all(answer and answer.strip() for answer in first.answers)
     assert again.answers == first.answers
     assert first.metrics["judge_scored"] + first.metrics["judge_unparsed"] == 2

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from scratchlab import experiments, lint
+from scratchlab.book import experiments, lint
 
 
 def made_up(claims: list[dict[str, Any]], name: str = "made_up") -> experiments.Experiment:

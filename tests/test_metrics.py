@@ -10,18 +10,20 @@ from conftest import GENERATED, TINY, real
 from synthetic import write_run
 
 import scratchlab
-from scratchlab import compose, confounds, experiments, goldens, judge
 from scratchlab.__main__ import run
 from scratchlab.assets import catalogue
-from scratchlab.book import claims
-from scratchlab.measured import arms, by_name, read_runs
-from scratchlab.report import compare, tables
-from scratchlab.report.baseline import choose_baseline, choose_metric
+from scratchlab.book import claims, experiments
+from scratchlab.evidence import compare, confounds, goldens
+from scratchlab.evidence.baseline import choose_baseline, choose_metric
+from scratchlab.evidence.runs import arms, by_name, read_runs
+from scratchlab.evidence.verdicts import Judgement, Verdict
+from scratchlab.evidence.verdicts import judge as verdict_on
+from scratchlab.judging import scores
+from scratchlab.launch import compose
+from scratchlab.report import tables
 from scratchlab.runs import metrics
 from scratchlab.runs.metrics import METRICS, Act, Better, Metric, Unit, metric
 from scratchlab.runs.registry import TASKS
-from scratchlab.verdicts import Judgement, Verdict
-from scratchlab.verdicts import judge as verdict_on
 
 SEEDS = (123, 124, 125)
 H100, CPU = "cuda NVIDIA H100", "cpu AVX2 2 threads"
@@ -97,9 +99,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def judged(*_: Any, **__: Any) -> judge.Judgement:
+def judged(*_: Any, **__: Any) -> scores.Judgement:
     """What a judge would give who finds every one of the 100 published responses worth a 50, but for one."""
-    return judge.Judgement({"model": "made up"}, ["50"] * 100, [50] * 99 + [40])
+    return scores.Judgement({"model": "made up"}, ["50"] * 100, [50] * 99 + [40])
 
 
 @pytest.mark.vocabulary
@@ -116,8 +118,8 @@ def test_whatever_a_task_returns_is_declared(task: str, place: Path, monkeypatch
         for asset in catalogue.JUDGED.values():
             real(asset)
     if task in ("judge", "calibrate"):
-        monkeypatch.setattr(judge, "check", lambda config: None)
-        monkeypatch.setattr(judge, "score", judged)
+        monkeypatch.setattr(scores, "check", lambda config: None)
+        monkeypatch.setattr(scores, "score", judged)
     found = run(compose.compose(words))["metrics"]
     assert found and not [name for name in found if name not in METRICS]
 

@@ -6,7 +6,7 @@ import pytest
 from conftest import real
 
 from scratchlab.assets import catalogue
-from scratchlab.overlap import overlap
+from scratchlab.judging.overlap import overlap
 
 
 def test_17_of_the_author_s_110_answers_are_the_reference_to_the_letter() -> None:

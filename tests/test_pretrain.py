@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from scratchlab import compose
 from scratchlab.__main__ import run
+from scratchlab.launch import compose
 from scratchlab.runs.identity import fingerprint
 from scratchlab.text.tokenizer import gpt2
 from scratchlab.training.continued import CHECKPOINT, WEIGHTS

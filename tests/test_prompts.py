@@ -7,7 +7,7 @@ from conftest import real
 
 from scratchlab.assets import catalogue
 from scratchlab.data import instructions, readers
-from scratchlab.prompts import PromptConfig, extract, extract_while_written, markers, render, templates
+from scratchlab.text.prompts import PromptConfig, extract, extract_while_written, markers, render, templates
 from scratchlab.text.tokenizer import gpt2
 
 TEMPLATES = sorted(templates())

@@ -13,11 +13,11 @@ from typing import Any, ClassVar
 import pytest
 from conftest import GENERATED, TINY
 
-from scratchlab import record
+from scratchlab.runs import record
 from scratchlab.runs.claim import Claim
 from scratchlab.runs.config import Run, TrackingConfig
 from scratchlab.runs.identity import fingerprint
-from scratchlab.tracking import Tracker
+from scratchlab.runs.tracking import Tracker
 
 
 @dataclass(kw_only=True)

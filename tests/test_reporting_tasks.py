@@ -9,19 +9,19 @@ from typing import Any
 import pytest
 from synthetic import write_run
 
-from scratchlab import goldens
 from scratchlab.__main__ import run
 from scratchlab.book import claims
+from scratchlab.book.exercises import EXERCISES
+from scratchlab.book.experiments import read_all
 from scratchlab.cli.arguments import quote_lists
-from scratchlab.exercises import EXERCISES
-from scratchlab.experiments import read_all
+from scratchlab.evidence import goldens
+from scratchlab.evidence.missing import missing_runs
+from scratchlab.evidence.reading import seed_list
+from scratchlab.evidence.runs import read_run, read_runs
 from scratchlab.launch.ablation import CONTROL_SHIFT, Design, arms
-from scratchlab.measured import read_run, read_runs
-from scratchlab.missing import missing_runs
 from scratchlab.report.verdicts import coverage
 from scratchlab.runs.registry import TASKS
 from scratchlab.tasks.compare import Compare
-from scratchlab.tasks.reading import seed_list
 from scratchlab.tasks.reproduce import Reproduce
 
 

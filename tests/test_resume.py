@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from scratchlab import compose, record, resume, train
+from scratchlab.launch import compose
+from scratchlab.runs import record
 from scratchlab.runs.registry import TASKS
-from scratchlab.tracking import Tracker
-from scratchlab.training import fit
+from scratchlab.runs.tracking import Tracker
+from scratchlab.training import fit, resume, steps
 
 pytestmark = pytest.mark.vocabulary
 
@@ -67,8 +68,8 @@ def test_a_stopped_training_goes_on_to_the_same_numbers(
     trained: list[int] = []
     limit = int(total * share)
 
-    class Dies(train.Steps):
-        def __iter__(self) -> Iterator[train.Step]:
+    class Dies(steps.Steps):
+        def __iter__(self) -> Iterator[steps.Step]:
             for step in super().__iter__():
                 if len(trained) == limit:
                     raise Killed

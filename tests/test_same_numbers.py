@@ -28,9 +28,10 @@ pytestmark = pytest.mark.vocabulary
 
 def run(overrides: list[str]) -> None:
     """Make a run as the command line would: all that is known of the package here."""
-    from scratchlab import compose, record
+    from scratchlab.launch import compose
+    from scratchlab.runs import record
     from scratchlab.runs.registry import TASKS
-    from scratchlab.tracking import Tracker
+    from scratchlab.runs.tracking import Tracker
 
     config = compose.compose(overrides)
     record.keep(config, TASKS[config.task].run, changes={}, tracker=Tracker(config.tracking))

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from scratchlab import sampling
+from scratchlab.generation import sampling
+from scratchlab.generation.sampling import SamplingConfig
 from scratchlab.model.config import GPTConfig
 from scratchlab.model.gpt import GPT
-from scratchlab.sampling import SamplingConfig
 
 # chapter 5: nine words and the logits of the next one
 WORDS = ["closer", "every", "effort", "forward", "inches", "moves", "pizza", "toward", "you"]

@@ -11,14 +11,16 @@ from conftest import TINY, real
 from synthetic import write_run
 from test_verdicts import verdict
 
-from scratchlab import compose, experiments
 from scratchlab.__main__ import run
 from scratchlab.assets.fetch import Asset, sha256
+from scratchlab.book import experiments
 from scratchlab.data import collection, readers, sources
 from scratchlab.data.config import CorpusConfig, InstructionsConfig, MessagesConfig
 from scratchlab.data.sources import CORPUS, ENTRIES, FILE, KINDS, MESSAGES, ROWS, SOURCES, Kind, Source
+from scratchlab.evidence.verdicts import Verdict
 from scratchlab.files import resource
-from scratchlab.verdicts import Verdict
+from scratchlab.launch import compose
+from scratchlab.text.tokenizer import gpt2
 
 CONF = resource("conf") / "data"
 OPTIONS = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in CONF.glob("*.yaml")}
@@ -140,9 +142,7 @@ def add(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Adding:
 @pytest.mark.vocabulary
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_a_data_set_of_a_known_kind_is_one_row_and_one_option(kind: Kind, add: Adding, tmp_path: Path) -> None:
-    from scratchlab.text import encoding
-
-    encoding()  # cached before the mirror folder is another one
+    assert gpt2().encoding  # cached before the mirror folder is another one
     row = add(kind, MADE[kind])
     where = [f"hydra.searchpath=[file://{tmp_path / 'conf'}]", f"out={tmp_path / 'out'}"]
     config = compose.compose([*TASKS[kind], "data=mine", *where])

@@ -9,22 +9,22 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
-from scratchlab import train
+from scratchlab.training import steps
 
 
-def steps(accumulate: int = 1) -> train.Steps:
+def steps(accumulate: int = 1) -> steps.Steps:
     """Three epochs of five shuffled batches, with dropout, one frozen layer, and a rate that follows the batch."""
     torch.manual_seed(1)
     data = TensorDataset(torch.randn(11, 4), torch.randint(3, (11,)))
     model = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.3), nn.Linear(8, 3))
     for parameter in model[0].parameters():
         parameter.requires_grad = False
-    optimizer = train.adamw(model, lr=0.1, weight_decay=0.1)
+    optimizer = steps.adamw(model, lr=0.1, weight_decay=0.1)
 
     def rate(number: int) -> None:
         optimizer.param_groups[0]["lr"] = 0.1 / (number + 1)
 
-    return train.Steps(
+    return steps.Steps(
         model,
         DataLoader(data, batch_size=2, shuffle=True, drop_last=True),
         optimizer,
@@ -35,7 +35,7 @@ def steps(accumulate: int = 1) -> train.Steps:
     )
 
 
-def evaluate(loop: train.Steps) -> None:
+def evaluate(loop: steps.Steps) -> None:
     """What a caller does between steps: draws, and puts the model into evaluation mode and back."""
     loop.model.eval()
     next(iter(loop.loader))
@@ -43,7 +43,7 @@ def evaluate(loop: train.Steps) -> None:
     loop.model.train()
 
 
-def follow(loop: train.Steps) -> Iterator[train.Step]:
+def follow(loop: steps.Steps) -> Iterator[steps.Step]:
     for step in loop:
         if step.number % 2 == 0:
             evaluate(loop)

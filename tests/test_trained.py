@@ -10,15 +10,17 @@ import torch
 from conftest import real
 from test_prompts import template
 
-from scratchlab import compose, record, sampling
 from scratchlab.__main__ import run as run_task
 from scratchlab.assets import catalogue
+from scratchlab.generation import sampling
+from scratchlab.launch import compose
 from scratchlab.model import tune
 from scratchlab.model.config import GPTConfig, TuneConfig
 from scratchlab.model.gpt import GPT
 from scratchlab.model.huggingface import save_huggingface
-from scratchlab.prompts import render
+from scratchlab.runs import record
 from scratchlab.tasks.classify import Classify
+from scratchlab.text.prompts import render
 from scratchlab.text.tokenizer import gpt2
 from scratchlab.training import trained as trained_runs
 

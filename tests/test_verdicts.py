@@ -7,12 +7,11 @@ from typing import Any
 import pytest
 from synthetic import outcomes, write_run
 
-from scratchlab import experiments
 from scratchlab.assets import catalogue
-from scratchlab.book import claims
-from scratchlab.measured import by_name, read_runs
-from scratchlab.verdicts import Judgement, judge
-from scratchlab.verdicts.outcome import Verdict
+from scratchlab.book import claims, experiments
+from scratchlab.evidence.runs import by_name, read_runs
+from scratchlab.evidence.verdicts import Judgement, judge
+from scratchlab.evidence.verdicts.outcome import Verdict
 
 SEEDS = (123, 124, 125, 126, 127)
 NOISE = (-1, 0, 1, 0, 0)

@@ -6,12 +6,12 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from scratchlab import record
 from scratchlab.cli import arguments, help
+from scratchlab.runs import record
 from scratchlab.runs.config import Run
 from scratchlab.runs.identity import changes
 from scratchlab.runs.registry import TASKS
-from scratchlab.tracking import Tracker
+from scratchlab.runs.tracking import Tracker
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -51,8 +51,8 @@ def _short(value: Any) -> str:
 
 def one_job(composed: "DictConfig") -> None:
     """Do the run that Hydra has composed, alone or in a sweep."""
-    from scratchlab import compose
     from scratchlab.cli import outcome
+    from scratchlab.launch import compose
 
     log_to_terminal()  # it may be another process that a launcher has started
     with outcome.one_job() as job:
@@ -78,8 +78,8 @@ def main() -> None:
             return
         sys.argv[1:] = words = arguments.prepare(words)
         # with Hydra, which help can do without
-        from scratchlab import compose
         from scratchlab.cli import listing, outcome
+        from scratchlab.launch import compose
 
         compose.register()
         if not listing.answered(words):

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
-from scratchlab.experiments import Experiment
+from scratchlab.book.experiments import Experiment
 from scratchlab.matching import nearest
 from scratchlab.runs.claim import Claim, ClaimKind, Direction
 

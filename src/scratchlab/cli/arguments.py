@@ -1,6 +1,6 @@
 """What is done to the words of a command line before Hydra reads them."""
 
-from scratchlab import experiments
+from scratchlab.book import experiments
 from scratchlab.matching import matches
 
 LISTS = ("select", "seeds", "claim", "chapter", "exercise", "factors")

@@ -15,7 +15,8 @@ from pathlib import Path
 from textwrap import shorten, wrap
 from typing import Any
 
-from scratchlab import __version__, experiments, tasks
+from scratchlab import __version__, tasks
+from scratchlab.book import experiments
 from scratchlab.launch.options import groups, options
 from scratchlab.runs.config import Run
 from scratchlab.runs.registry import TASKS
@@ -93,7 +94,7 @@ def about(module: str) -> str:
 
 
 def _of_one(overrides: list[str]) -> str:
-    from scratchlab import compose
+    from scratchlab.launch import compose
 
     composed = compose.untyped(overrides)
     choices = compose.choices_of(composed)

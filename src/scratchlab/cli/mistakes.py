@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException, ValidationError
 
-from scratchlab import experiments
+from scratchlab.book import experiments
 from scratchlab.cli import keys
 from scratchlab.launch.options import groups, options
 from scratchlab.matching import nearest

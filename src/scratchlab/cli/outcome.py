@@ -19,12 +19,12 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict, read_write
 
-from scratchlab import record
 from scratchlab.cli import mistakes
+from scratchlab.evidence.runs import read_run
 from scratchlab.launch import jobs
-from scratchlab.measured import read_run
-from scratchlab.record import write_atomically
+from scratchlab.runs import record
 from scratchlab.runs.config import Run
+from scratchlab.runs.record import write_atomically
 
 log = logging.getLogger("scratchlab")
 

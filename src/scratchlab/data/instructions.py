@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from scratchlab.data import readers
 from scratchlab.data.config import LEAST, InstructionsConfig
 from scratchlab.data.readers import Entry
-from scratchlab.prompts import PromptConfig, render
+from scratchlab.text.prompts import PromptConfig, render
 from scratchlab.text.tokenizer import Tokenizer
 
 IGNORE = -100

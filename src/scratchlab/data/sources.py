@@ -13,8 +13,8 @@ import yaml
 
 from scratchlab.assets import catalogue
 from scratchlab.assets.fetch import Asset, fetch, sha256
+from scratchlab.book.experiments import Experiment, task_options
 from scratchlab.data import generated, readers
-from scratchlab.experiments import Experiment, task_options
 from scratchlab.files import resource
 from scratchlab.matching import nearest
 

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from scratchlab.data.instructions import Counts, Entry, Instructions, count
-from scratchlab.prompts import PromptConfig, templates
+from scratchlab.text.prompts import PromptConfig, templates
 
 log = logging.getLogger(__name__)
 

@@ -16,10 +16,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from scratchlab import compose, record
+from scratchlab.evidence.runs import read_run
+from scratchlab.launch import compose
 from scratchlab.launch.options import CONF
-from scratchlab.measured import read_run
-from scratchlab.runs import identity
+from scratchlab.runs import identity, record
 from scratchlab.runs.config import Run
 
 log = logging.getLogger(__name__)

@@ -1,6 +1,6 @@
 """What a command line can choose from: the groups and their options, read from names of files, without Hydra."""
 
-from scratchlab import experiments
+from scratchlab.book import experiments
 from scratchlab.files import resource
 
 CONF = resource("conf")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from scratchlab.files import as_json
 
 if TYPE_CHECKING:
-    from scratchlab.record import Record
+    from scratchlab.runs.record import Record
 
 Cells = Sequence[Sequence[str]]
 

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scratchlab.evidence import Comparison, Evidence
+from scratchlab.evidence.gather import Comparison, Evidence
+from scratchlab.evidence.runs import Measured, arms
+from scratchlab.evidence.verdicts import Verdict
 from scratchlab.files import as_json
-from scratchlab.measured import Measured, arms
-from scratchlab.record import read_history
 from scratchlab.report import formats, plots, tables
 from scratchlab.report import verdicts as verdict_tables
-from scratchlab.verdicts import Verdict
+from scratchlab.runs.record import read_history
 
 if TYPE_CHECKING:
-    from scratchlab.record import Record
+    from scratchlab.runs.record import Record
 
 CURVES = (("val_loss", "step"), ("train_loss", "step"), ("val_accuracy", "epoch"))
 """What is drawn over what, where histories have it."""

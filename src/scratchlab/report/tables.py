@@ -93,9 +93,10 @@ def show(title: str, rows: Sequence[Mapping[str, Any]], metric: str) -> None:
 
 def show_sweep(folders: Sequence[Path]) -> None:
     """Print how the runs of a sweep compare with its first arm, and where the records are."""
-    from scratchlab.measured import arms, read_run
-    from scratchlab.report import compare, terminal
-    from scratchlab.report.baseline import choose_metric
+    from scratchlab.evidence import compare
+    from scratchlab.evidence.baseline import choose_metric
+    from scratchlab.evidence.runs import arms, read_run
+    from scratchlab.report import terminal
 
     found = arms(run for run in map(read_run, folders) if not run.about_records)
     if not found or not any(run.metrics for run in found[0].runs):

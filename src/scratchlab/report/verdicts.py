@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from scratchlab.exercises import EXERCISES, numbers
-from scratchlab.experiments import Experiment
+from scratchlab.book.exercises import EXERCISES, numbers
+from scratchlab.book.experiments import Experiment
 from scratchlab.runs.metrics import metric
 
 COLUMNS = ["experiment", "claim", "published", "measured", "interval", "seeds", "verdict", "why"]

@@ -5,23 +5,9 @@ size of a test. scipy and statsmodels are imported inside the functions that use
 a second.
 """
 
-from scratchlab.stats.checks import (
-    Attainable,
-    Closeness,
-    CountTest,
-    attainable,
-    close,
-    count_test,
-    holm,
-)
+from scratchlab.stats.checks import Attainable, Closeness, CountTest, attainable, close, count_test, holm
 from scratchlab.stats.intervals import Interval, Summary, prediction_interval, resolution, summarize, wilson
-from scratchlab.stats.paired import (
-    Difference,
-    Equivalence,
-    equivalence,
-    hierarchical_bootstrap,
-    paired_difference,
-)
+from scratchlab.stats.paired import Difference, Equivalence, equivalence, hierarchical_bootstrap, paired_difference
 from scratchlab.stats.planning import (
     mcnemar_power,
     seeds_for_difference,

@@ -5,13 +5,13 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from scratchlab.evidence.reading import seed_list
 from scratchlab.launch.ablation import Design, Planned, arms
 from scratchlab.runs.config import Run
-from scratchlab.tasks.reading import seed_list
 
 if TYPE_CHECKING:
-    from scratchlab.measured import Arm, Measured
-    from scratchlab.record import Record
+    from scratchlab.evidence.runs import Arm, Measured
+    from scratchlab.runs.record import Record
 
 log = logging.getLogger(__name__)
 
@@ -41,8 +41,9 @@ class Ablate(Run):
 
 
 def ablate(config: Ablate, record: "Record") -> dict[str, Any]:
-    from scratchlab.report import compare, formats, tables, terminal
-    from scratchlab.report.baseline import choose_metric
+    from scratchlab.evidence import compare
+    from scratchlab.evidence.baseline import choose_metric
+    from scratchlab.report import formats, tables, terminal
 
     factors = [factor.strip() for factor in config.factors.split(",") if factor.strip()]
     planned = arms(factors, config.design, control=config.control, shuffled_labels=config.shuffled_labels)
@@ -81,8 +82,8 @@ def measure(config: Ablate, planned: list[Planned]) -> tuple[list["Arm"], list[s
 
     Everything is composed before the first run, so that a mistake in a factor costs nothing.
     """
+    from scratchlab.evidence.runs import Arm, read_run
     from scratchlab.launch import jobs
-    from scratchlab.measured import Arm, read_run
 
     seeds = seed_list(config.seeds)
     planned_jobs = {

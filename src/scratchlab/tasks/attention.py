@@ -9,7 +9,7 @@ from scratchlab.runs.config import Run
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from scratchlab.record import Record
+    from scratchlab.runs.record import Record
 
 SENTENCE = (
     (0.43, 0.15, 0.89),

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from scratchlab.evidence.reading import Reading
 from scratchlab.runs.config import Run
-from scratchlab.tasks.reading import Reading
 
 if TYPE_CHECKING:
-    from scratchlab.record import Record
+    from scratchlab.runs.record import Record
 
 
 @dataclass(kw_only=True)
@@ -19,7 +19,8 @@ class Bundle(Reading):
 
 
 def pack(config: Bundle, record: "Record") -> dict[str, Any]:
-    from scratchlab import bundle, experiments
+    from scratchlab.book import experiments
+    from scratchlab.evidence import bundle
     from scratchlab.report import terminal
 
     path = record.folder / "bundle.zip"
@@ -52,7 +53,8 @@ class Verify(Run):
 def verify(config: Verify, record: "Record") -> dict[str, Any]:
     from pathlib import Path
 
-    from scratchlab import bundle, experiments
+    from scratchlab.book import experiments
+    from scratchlab.evidence import bundle
     from scratchlab.files import as_json
     from scratchlab.report import terminal
 

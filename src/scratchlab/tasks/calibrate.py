@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from scratchlab.judge_config import JudgeBackend, JudgeConfig
+from scratchlab.judging.config import JudgeBackend, JudgeConfig
 from scratchlab.runs.config import Run
 
 if TYPE_CHECKING:
-    from scratchlab.judge import Judgement
-    from scratchlab.record import Record
+    from scratchlab.judging.scores import Judgement
+    from scratchlab.runs.record import Record
 
 MODELS = ("model_1", "model_2")
 """The two sets of responses; in the file they stand under `model 1 response` and `model 2 response`."""
@@ -39,18 +39,18 @@ class Calibrate(Run):
 
 def calibrate(config: Calibrate, record: "Record") -> dict[str, Any]:
     """Ask for every score anew, and compare: bias and correlation with GPT-4 and Llama 3, and with the judge itself."""
-    from scratchlab import judge
     from scratchlab.assets import catalogue
     from scratchlab.assets.fetch import fetch
     from scratchlab.data import readers
+    from scratchlab.judging import scores
 
-    judge.check(config.judge)
+    scores.check(config.judge)
     entries = readers.entries(fetch(catalogue.JUDGED["examples"]))
     metrics: dict[str, Any] = {}
     found: dict[str, Any] = {}
     for model in MODELS:
         key = f"{model.replace('_', ' ')} response"
-        judged = [judge.score(config.judge, entries, key=key, repeat=number) for number in range(config.rounds)]
+        judged = [scores.score(config.judge, entries, key=key, repeat=number) for number in range(config.rounds)]
         first = judged[0]
         metrics |= {"judge": first.card} | {
             f"{model}_{name.removeprefix('judge_')}": first.metrics[name] for name in first.metrics if name != "judge"

@@ -5,14 +5,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from scratchlab.generation.config import SamplingConfig
 from scratchlab.runs.config import Run
-from scratchlab.sampling_config import SamplingConfig
 from scratchlab.training import trained as trained_runs
 
 if TYPE_CHECKING:
     from scratchlab.model.compute import Compute
     from scratchlab.model.decoder import Decoder
-    from scratchlab.record import Record
+    from scratchlab.runs.record import Record
 
 
 @dataclass(kw_only=True)
@@ -81,8 +81,8 @@ def lines() -> Iterator[str]:
 
 def answered(model: "Decoder", run: Any, config: Chat, line: str, machine: "Compute") -> Iterator[str]:
     """The response to an instruction, in the template of the run, as it is written."""
-    from scratchlab import sampling
-    from scratchlab.prompts import extract_while_written, render
+    from scratchlab.generation import sampling
+    from scratchlab.text.prompts import extract_while_written, render
 
     question, _ = render(run.prompt, {"instruction": line, "input": config.input, "output": ""})
     ids = model.tokenizer.encode_plain(question)

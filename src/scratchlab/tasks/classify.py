@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from scratchlab.data.config import MessagesConfig
 from scratchlab.model.config import Position
 from scratchlab.runs.identity import bookkeeping
-from scratchlab.train_config import TrainConfig
+from scratchlab.training.config import TrainConfig
 from scratchlab.training.fine_tuning import FineTuning
 
 if TYPE_CHECKING:
-    from scratchlab.record import Record
+    from scratchlab.runs.record import Record
 
 
 @dataclass(kw_only=True)
@@ -62,11 +62,10 @@ class Classify(FineTuning):
 
 
 def classify(config: Classify, record: "Record") -> dict[str, Any]:
-    from scratchlab import evaluate, train
     from scratchlab.data import spam
     from scratchlab.model import compute
-    from scratchlab.resume import Resume
-    from scratchlab.training import fit
+    from scratchlab.training import evaluate, fit, steps
+    from scratchlab.training.resume import Resume
 
     machine = compute.prepare(config.compute)
     record.device = machine.name
@@ -84,7 +83,7 @@ def classify(config: Classify, record: "Record") -> dict[str, Any]:
 
     parts = fit.Parts(
         model=model,
-        optimizer=train.adamw(model, lr=config.train.lr, weight_decay=config.train.weight_decay),
+        optimizer=steps.adamw(model, lr=config.train.lr, weight_decay=config.train.weight_decay),
         loader=loaders["train"],
         loss_of=loss_of,
         losses=lambda: each(lambda loader: evaluate.mean_loss(loader, loss_of, batches), "loss"),

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from scratchlab.tasks.reading import Reading
+from scratchlab.evidence.reading import Reading
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from scratchlab.measured import Arm
-    from scratchlab.record import Record
+    from scratchlab.evidence.runs import Arm
+    from scratchlab.runs.record import Record
 
 
 @dataclass(kw_only=True)
@@ -25,12 +25,12 @@ class Compare(Reading):
 
 
 def compare(config: Compare, record: "Record") -> dict[str, Any]:
+    from scratchlab.evidence import compare as comparison
+    from scratchlab.evidence.baseline import choose_baseline, choose_metric
+    from scratchlab.evidence.flips import flips
+    from scratchlab.evidence.runs import arms, read_runs
     from scratchlab.files import as_json
-    from scratchlab.measured import arms, read_runs
-    from scratchlab.report import compare as comparison
     from scratchlab.report import formats, tables, terminal
-    from scratchlab.report.baseline import choose_baseline, choose_metric
-    from scratchlab.report.flips import flips
     from scratchlab.runs.metrics import metric as declaration
 
     found = arms(read_runs(config.out, config.select, config.seed_numbers))
@@ -64,7 +64,7 @@ def compare(config: Compare, record: "Record") -> dict[str, Any]:
 
 def declared() -> dict[str, list[str]]:
     """The settings that each experiment file declares, by experiment."""
-    from scratchlab import experiments
+    from scratchlab.book import experiments
 
     return {name: list(experiment.differences) for name, experiment in experiments.read_all().items()}
 

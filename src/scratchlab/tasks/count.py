@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from scratchlab.model.decoder import Decoder
-    from scratchlab.record import Record
+    from scratchlab.runs.record import Record
 
 BYTES = 4
 """Of one parameter in float32."""

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from scratchlab.tasks.reading import Reading
+from scratchlab.evidence.reading import Reading
 
 if TYPE_CHECKING:
-    from scratchlab.record import Record
+    from scratchlab.runs.record import Record
 
 
 @dataclass(kw_only=True)
@@ -15,12 +15,11 @@ class Coverage(Reading):
 
 
 def coverage(config: Coverage, record: "Record") -> dict[str, Any]:
-    from scratchlab import experiments
-    from scratchlab.book import claims
-    from scratchlab.measured import by_name, read_runs
+    from scratchlab.book import claims, experiments
+    from scratchlab.evidence.runs import by_name, read_runs
+    from scratchlab.evidence.verdicts import judge, row
     from scratchlab.report import formats, terminal
     from scratchlab.report import verdicts as tables
-    from scratchlab.verdicts import judge, row
 
     files = experiments.select(config.select)
     runs = by_name(read_runs(config.out, seeds=config.seed_numbers))

@@ -3,12 +3,12 @@
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from scratchlab.generation.config import SamplingConfig
 from scratchlab.model.config import ModelConfig, WeightsConfig, check_vocabulary
 from scratchlab.runs.config import Run
-from scratchlab.sampling_config import SamplingConfig
 
 if TYPE_CHECKING:
-    from scratchlab.record import Record
+    from scratchlab.runs.record import Record
 
 
 @dataclass(kw_only=True)
@@ -43,7 +43,7 @@ class Deterministic(Run):
 def deterministic(config: Deterministic, record: "Record") -> dict[str, Any]:
     import torch
 
-    from scratchlab import sampling
+    from scratchlab.generation import sampling
     from scratchlab.model import compute, weights
 
     machine = compute.prepare(config.compute)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from scratchlab.model.decoder import Decoder
-    from scratchlab.record import Record
+    from scratchlab.runs.record import Record
 
 RATES = {"emb": "drop_rate_emb", "shortcut": "drop_rate_shortcut", "attn": "drop_rate_attn"}
 """Where each rate is meant to act: the sum of the embeddings, what is added to the shortcuts, attention weights."""

@@ -8,7 +8,7 @@ from scratchlab.runs.config import Run
 from scratchlab.training import trained as trained_runs
 
 if TYPE_CHECKING:
-    from scratchlab.record import Record
+    from scratchlab.runs.record import Record
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ class Export(Run):
 
     def inputs(self) -> dict[str, str]:
         from scratchlab.assets.fetch import sha256
-        from scratchlab.record import MODEL
+        from scratchlab.runs.record import MODEL
 
         return {"weights": sha256(trained_runs.find(self.run, self.out) / MODEL)}
 

@@ -5,13 +5,13 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from scratchlab.generation.config import SamplingConfig
 from scratchlab.model.config import ModelConfig, WeightsConfig, check_vocabulary
 from scratchlab.runs.config import Run
-from scratchlab.sampling_config import SamplingConfig
 
 if TYPE_CHECKING:
     from scratchlab.model.decoder import Decoder
-    from scratchlab.record import Record
+    from scratchlab.runs.record import Record
 
 
 @dataclass(kw_only=True)
@@ -67,7 +67,7 @@ def generate(config: Generate, record: "Record") -> dict[str, Any]:
 
 def write(config: Generate, model: "Decoder", prompts: list[list[int]]) -> list[list[int]]:
     """The new tokens of each prompt; on the terminal as they come for one prompt, else when all are done."""
-    from scratchlab import sampling
+    from scratchlab.generation import sampling
 
     tokenizer = model.tokenizer
     end = tokenizer.end if config.stop_at_end_of_text else None

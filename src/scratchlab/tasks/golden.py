@@ -3,10 +3,10 @@
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from scratchlab.tasks.reading import Reading
+from scratchlab.evidence.reading import Reading
 
 if TYPE_CHECKING:
-    from scratchlab.record import Record
+    from scratchlab.runs.record import Record
 
 
 @dataclass(kw_only=True)
@@ -26,9 +26,9 @@ def golden(config: Golden, record: "Record") -> dict[str, Any]:
     from datetime import UTC, datetime
     from pathlib import Path
 
-    from scratchlab import goldens
+    from scratchlab.evidence import goldens
+    from scratchlab.evidence.runs import read_runs
     from scratchlab.files import as_json
-    from scratchlab.measured import read_runs
     from scratchlab.report import terminal
 
     runs = [run for run in read_runs(config.out, config.select, config.seed_numbers) if run.done]

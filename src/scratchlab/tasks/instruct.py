@@ -5,19 +5,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from scratchlab.data.config import InstructionsConfig
-from scratchlab.judge_config import JudgeBackend, JudgeConfig
-from scratchlab.prompts import PromptConfig
+from scratchlab.generation.config import SamplingConfig
+from scratchlab.judging.config import JudgeBackend, JudgeConfig
 from scratchlab.runs.identity import bookkeeping, fingerprint
-from scratchlab.sampling_config import SamplingConfig
-from scratchlab.train_config import TrainConfig
+from scratchlab.text.prompts import PromptConfig
+from scratchlab.training.config import TrainConfig
 from scratchlab.training.fine_tuning import FineTuning
 
 if TYPE_CHECKING:
     from scratchlab.data.instructions import Entry, Instructions
     from scratchlab.model.compute import Compute
     from scratchlab.model.decoder import Decoder
-    from scratchlab.record import Record
-    from scratchlab.resume import Resume
+    from scratchlab.runs.record import Record
+    from scratchlab.training.resume import Resume
 
 log = logging.getLogger(__name__)
 
@@ -59,12 +59,13 @@ class Instruct(FineTuning):
 
 
 def instruct(config: Instruct, record: "Record") -> dict[str, Any]:
-    from scratchlab import judge, responses, resume
     from scratchlab.data import instructions, token_counts
+    from scratchlab.generation import responses
+    from scratchlab.judging import scores
     from scratchlab.model import compute
-    from scratchlab.training import fit
+    from scratchlab.training import fit, resume
 
-    judge.check(config.judge)  # before an hour of training
+    scores.check(config.judge)  # before an hour of training
     machine = compute.prepare(config.compute)
     record.device = machine.name
     entries = instructions.load(config.data)
@@ -73,9 +74,7 @@ def instruct(config: Instruct, record: "Record") -> dict[str, Any]:
     record.hashes |= {f"{name}_split": data.fingerprint() for name, data in splits.items()}
     model, record.hashes["weights"] = config.build()
     machine.prepare(model)
-    counted: dict[str, Any] = token_counts.count_training(
-        splits, mask=config.mask_instruction, max_length=config.train.max_length
-    )
+    counted = token_counts.count_training(splits, mask=config.mask_instruction, max_length=config.train.max_length)
     counted["token_saving"] = token_counts.token_saving(config.prompt, entries["train"], splits["train"])
     before = resume.Resume(
         record,
@@ -90,17 +89,12 @@ def instruct(config: Instruct, record: "Record") -> dict[str, Any]:
         trained = train(config, record, model, splits, machine, before, sample_from=entries["val"][0])
         if config.save:
             before.save(model, trained)
+    autocast = machine.autocast()
     answered, measured = responses.respond(
-        model,
-        config.prompt,
-        entries["test"],
-        config.sampling,
-        record,
-        seed=config.seed,
-        autocast=machine.autocast(),
+        model, config.prompt, entries["test"], config.sampling, record, seed=config.seed, autocast=autocast
     )
     if config.judge.backend is not JudgeBackend.none:
-        measured |= judge.judged(config.judge, record, answered)
+        measured |= scores.judged(config.judge, record, answered)
     before.drop_state()
     return counted | trained | measured
 
@@ -116,10 +110,9 @@ def train(
     sample_from: "Entry",
 ) -> dict[str, Any]:
     """Train and measure; `train_loss` and `val_loss` are those of the last evaluation, as the book prints them."""
-    from scratchlab import evaluate
     from scratchlab.data import instructions
-    from scratchlab.train import adamw
-    from scratchlab.training import fit, samples
+    from scratchlab.training import evaluate, fit, samples
+    from scratchlab.training.steps import adamw
 
     settings = config.train
     loaders = instructions.loaders(

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from scratchlab.judge_config import JudgeBackend, JudgeConfig
+from scratchlab.judging.config import JudgeBackend, JudgeConfig
 from scratchlab.runs.config import Run
 
 if TYPE_CHECKING:
-    from scratchlab.record import Record
+    from scratchlab.runs.record import Record
 
 
 @dataclass(kw_only=True)
@@ -38,9 +38,9 @@ class Judge(Run):
 
 def judge(config: Judge, record: "Record") -> dict[str, Any]:
     """Score with the overlap metrics, and with the judge if there is one."""
-    from scratchlab import judge as judging
     from scratchlab.data import readers
-    from scratchlab.overlap import overlap
+    from scratchlab.judging import scores as judging
+    from scratchlab.judging.overlap import overlap
 
     judging.check(config.judge)
     entries = readers.entries(config.path)

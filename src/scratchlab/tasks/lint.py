@@ -3,11 +3,11 @@
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from scratchlab import experiments
+from scratchlab.book import experiments
 from scratchlab.runs.config import Run
 
 if TYPE_CHECKING:
-    from scratchlab.record import Record
+    from scratchlab.runs.record import Record
 
 
 @dataclass(kw_only=True)
@@ -23,7 +23,7 @@ class Lint(Run):
 def lint(config: Lint, record: "Record") -> dict[str, Any]:
     import json
 
-    from scratchlab import lint as checks
+    from scratchlab.book import lint as checks
     from scratchlab.report import terminal
 
     chosen = experiments.select(config.select)

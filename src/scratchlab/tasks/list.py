@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from scratchlab import experiments
+from scratchlab.book import experiments
 from scratchlab.data import sources
 from scratchlab.runs.config import Run
 
 if TYPE_CHECKING:
-    from scratchlab.record import Record
+    from scratchlab.runs.record import Record
 
 
 @dataclass(kw_only=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from scratchlab.runs.config import Device, Precision, Run
 
 if TYPE_CHECKING:
-    from scratchlab.record import Record
+    from scratchlab.runs.record import Record
 
 
 @dataclass(kw_only=True)

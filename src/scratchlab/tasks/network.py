@@ -9,7 +9,7 @@ from scratchlab.runs.config import Run
 if TYPE_CHECKING:
     from torch import nn
 
-    from scratchlab.record import Record
+    from scratchlab.runs.record import Record
 
 TRAIN = (((-1.2, 3.1), 0), ((-0.9, 2.9), 0), ((-0.5, 2.6), 0), ((2.3, -1.1), 1), ((2.7, -1.5), 1))
 TEST = (((-0.8, 2.8), 0), ((2.6, -1.6), 1))
@@ -41,9 +41,9 @@ def network(config: Network, record: "Record") -> dict[str, Any]:
     from torch.nn import functional as F
     from torch.utils.data import DataLoader, TensorDataset
 
-    from scratchlab import train
     from scratchlab.model import compute
     from scratchlab.model.parameters import count
+    from scratchlab.training import steps
 
     machine = compute.prepare(config.compute)
     record.device = machine.name
@@ -60,7 +60,7 @@ def network(config: Network, record: "Record") -> dict[str, Any]:
     loader = DataLoader(TensorDataset(*sets["train"]), batch_size=config.batch_size, shuffle=True, drop_last=True)
     optimizer = torch.optim.SGD(model.parameters(), lr=config.lr)
     losses = []
-    for step in train.Steps(
+    for step in steps.Steps(
         model, loader, optimizer, lambda batch: F.cross_entropy(model(batch[0]), batch[1]), epochs=config.epochs
     ):
         record.history(step=step.number, batch_loss=step.loss)

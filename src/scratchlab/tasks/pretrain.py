@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from scratchlab.data.config import CorpusConfig
+from scratchlab.generation.config import SamplingConfig
 from scratchlab.model.config import ModelConfig, WeightsConfig, WeightSource, check_vocabulary
 from scratchlab.runs.config import TrainingRun
-from scratchlab.sampling_config import SamplingConfig
-from scratchlab.train_config import PretrainTraining
+from scratchlab.training.config import PretrainTraining
 
 if TYPE_CHECKING:
-    from scratchlab.record import Record
+    from scratchlab.runs.record import Record
 
 
 @dataclass(kw_only=True)
@@ -94,11 +94,10 @@ class Pretrain(TrainingRun):
 def pretrain(config: Pretrain, record: "Record") -> dict[str, Any]:
     import torch
 
-    from scratchlab import evaluate, train
     from scratchlab.data import corpus
     from scratchlab.model import compute, weights
-    from scratchlab.resume import Resume
-    from scratchlab.training import continued, fit, samples, schedule
+    from scratchlab.training import continued, evaluate, fit, samples, schedule, steps
+    from scratchlab.training.resume import Resume
 
     machine = compute.prepare(config.compute)
     record.device = machine.name
@@ -116,7 +115,7 @@ def pretrain(config: Pretrain, record: "Record") -> dict[str, Any]:
     model, record.hashes["weights"] = weights.build(config.model, start)
     machine.prepare(model)
     state = weights.optimizer_state(Path(start.path)) if config.load_optimizer else None
-    optimizer = train.adamw(model, lr=config.train.lr, weight_decay=config.train.weight_decay, state=state)
+    optimizer = steps.adamw(model, lr=config.train.lr, weight_decay=config.train.weight_decay, state=state)
     loss_of = evaluate.next_token_loss(model, machine)
 
     def losses(batches: int | None) -> dict[str, float]:

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from scratchlab.data.config import InstructionsConfig
 from scratchlab.model.config import ModelConfig, check_vocabulary
-from scratchlab.prompts import PromptConfig
 from scratchlab.runs.config import Run
+from scratchlab.text.prompts import PromptConfig
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from scratchlab.data.instructions import Instructions, Item
-    from scratchlab.record import Record
+    from scratchlab.runs.record import Record
 
 
 @dataclass(kw_only=True)
@@ -99,7 +99,7 @@ def show_templates(console: "Console", entries: list[dict[str, str]], config: Pr
     from rich.table import Table
 
     from scratchlab.data import instructions
-    from scratchlab.prompts import templates
+    from scratchlab.text.prompts import templates
 
     table = Table("template", "mean tokens", "against alpaca", "at most", "masked targets")
     counts = {}

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from scratchlab.tasks.reading import Reading
+from scratchlab.evidence.reading import Reading
 
 if TYPE_CHECKING:
-    from scratchlab.record import Record
+    from scratchlab.runs.record import Record
 
 
 @dataclass(kw_only=True)
@@ -20,10 +20,11 @@ class Report(Reading):
 def report(config: Report, record: "Record") -> dict[str, Any]:
     from datetime import UTC, datetime
 
-    from scratchlab import evidence, experiments
+    from scratchlab.book import experiments
+    from scratchlab.evidence import gather
     from scratchlab.report import page, terminal
 
-    found = evidence.gather(
+    found = gather.gather(
         config.out,
         experiments.read_all(),
         select=config.select,

@@ -4,14 +4,14 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from scratchlab.tasks.reading import Reading
+from scratchlab.evidence.reading import Reading
 
 if TYPE_CHECKING:
     from scratchlab.book.claims import Stated
-    from scratchlab.experiments import Experiment
-    from scratchlab.measured import Measured
-    from scratchlab.missing import Missing
-    from scratchlab.record import Record
+    from scratchlab.book.experiments import Experiment
+    from scratchlab.evidence.missing import Missing
+    from scratchlab.evidence.runs import Measured
+    from scratchlab.runs.record import Record
 
 
 @dataclass(kw_only=True)
@@ -34,13 +34,13 @@ class Reproduce(Reading):
 
 
 def reproduce(config: Reproduce, record: "Record") -> dict[str, Any]:
-    from scratchlab import experiments
+    from scratchlab.book import experiments
+    from scratchlab.evidence.missing import missing_runs
+    from scratchlab.evidence.runs import by_name, read_runs
+    from scratchlab.evidence.verdicts import Verdict, judge, row
     from scratchlab.launch import jobs
-    from scratchlab.measured import by_name, read_runs
-    from scratchlab.missing import missing_runs
     from scratchlab.report import formats, terminal
     from scratchlab.report import verdicts as tables
-    from scratchlab.verdicts import Verdict, judge, row
 
     files = experiments.read_all()
     seeds = config.seed_numbers
@@ -74,8 +74,8 @@ def chosen_claims(
     Raises:
         ValueError: nothing is selected.
     """
-    from scratchlab import evidence
-    from scratchlab.exercises import numbers
+    from scratchlab.book.exercises import numbers
+    from scratchlab.evidence import gather
     from scratchlab.matching import matches, parts
 
     names = [name for name in dict.fromkeys((*files, *runs)) if matches(name, config.select)]
@@ -88,7 +88,7 @@ def chosen_claims(
             continue
         if chapters and not any(_of_chapter(name, exercises, chapter) for chapter in chapters):
             continue
-        stated += evidence.claims_about(name, files, runs)
+        stated += gather.claims_about(name, files, runs)
     stated = [s for s in stated if matches(s.label, config.claim) or matches(s.claim.metric, config.claim)]
     if not stated:
         raise ValueError(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from scratchlab.runs.config import Run
 
 if TYPE_CHECKING:
-    from scratchlab.record import Record
+    from scratchlab.runs.record import Record
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class SampleCounts(Run):
 def sample_counts(config: SampleCounts, record: "Record") -> dict[str, Any]:
     import torch
 
-    from scratchlab.sampling import probabilities
+    from scratchlab.generation.sampling import probabilities
     from scratchlab.stats import count_test
 
     logits, place = torch.tensor(config.logits), config.words.index(config.word)

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from scratchlab.generation.config import SamplingConfig
 from scratchlab.model.config import ModelConfig, WeightsConfig, check_vocabulary
 from scratchlab.runs.config import Run
-from scratchlab.sampling_config import SamplingConfig
 
 if TYPE_CHECKING:
     from scratchlab.model.decoder import Decoder
-    from scratchlab.record import Record
+    from scratchlab.runs.record import Record
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +102,8 @@ def measure(
     """
     import torch
 
-    from scratchlab import evaluate, sampling
+    from scratchlab.generation import sampling
+    from scratchlab.training import evaluate
 
     new = sampling.generate(model, [prompt] * texts, way)
     with evaluate.evaluating(model):

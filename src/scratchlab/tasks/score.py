@@ -10,7 +10,7 @@ from scratchlab.model.config import ModelConfig, WeightsConfig, check_vocabulary
 from scratchlab.runs.config import Run
 
 if TYPE_CHECKING:
-    from scratchlab.record import Record
+    from scratchlab.runs.record import Record
 
 log = logging.getLogger(__name__)
 
@@ -43,9 +43,9 @@ class Score(Run):
 def score(config: Score, record: "Record") -> dict[str, Any]:
     import torch
 
-    from scratchlab import evaluate
     from scratchlab.data import corpus
     from scratchlab.model import compute, weights
+    from scratchlab.training import evaluate
 
     machine = compute.prepare(config.compute)
     record.device = machine.name

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from scratchlab.runs.config import Run
 
 if TYPE_CHECKING:
-    from scratchlab.record import Record
+    from scratchlab.runs.record import Record
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from scratchlab.record import CONFIG, folders, read_result
+from scratchlab.runs.record import CONFIG, folders, read_result
 
 CHECKPOINT, WEIGHTS = "checkpoint/model_and_optimizer.pth", "checkpoint/model.safetensors"
 """Where a run leaves its model, below its folder: in the book's layout, and for other programs."""

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from scratchlab import evaluate
 from scratchlab.model.parameters import count
 from scratchlab.progress import progress
-from scratchlab.record import Record, read_history
 from scratchlab.report import plots
-from scratchlab.resume import Resume
-from scratchlab.train import Step, Steps
-from scratchlab.train_config import TrainConfig
+from scratchlab.runs.record import Record, read_history
+from scratchlab.training import evaluate
+from scratchlab.training.config import TrainConfig
+from scratchlab.training.resume import Resume
+from scratchlab.training.steps import Step, Steps
 
 log = logging.getLogger(__name__)
 

@@ -2,11 +2,11 @@
 
 import torch
 
-from scratchlab import sampling
 from scratchlab.data.instructions import Entry
+from scratchlab.generation import sampling
+from scratchlab.generation.config import SamplingConfig
 from scratchlab.model.decoder import Decoder
-from scratchlab.prompts import PromptConfig, render
-from scratchlab.sampling_config import SamplingConfig
+from scratchlab.text.prompts import PromptConfig, render
 
 
 def continued(model: Decoder, start: str, config: SamplingConfig) -> str:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn.utils import clip_grad_norm_
 
-from scratchlab.train_config import Decay, PretrainTraining
+from scratchlab.training.config import Decay, PretrainTraining
 
 
 def warmup_and_cosine(

@@ -27,7 +27,7 @@ def find(run: str, out: str) -> Path:
     Raises:
         FileNotFoundError: there is no such run, none with a trained model, or several.
     """
-    from scratchlab.record import CONFIG, MODEL, folders
+    from scratchlab.runs.record import CONFIG, MODEL, folders
 
     for folder in (Path(run).expanduser(), Path(out, run)):
         if (folder / CONFIG).is_file():
@@ -57,7 +57,7 @@ def load(folder: Path) -> Trained:
         ValueError: the run is not finished, or of a task that fine-tunes no model.
     """
     from scratchlab.model.state_files import load_checkpoint
-    from scratchlab.record import MODEL, read_result
+    from scratchlab.runs.record import MODEL, read_result
 
     result = read_result(folder)
     schema = TASKS[result["task"]].schema() if result is not None and result["task"] in TASKS else None
@@ -78,8 +78,8 @@ def read_config(folder: Path, schema: type[FineTuning]) -> FineTuning:
     """
     from omegaconf import OmegaConf
 
-    from scratchlab.record import CONFIG
     from scratchlab.runs.identity import as_before
+    from scratchlab.runs.record import CONFIG
 
     then = OmegaConf.structured(schema)
     for key, value in as_before(schema).items():

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator, Sequence
 import torch
 from torch import Tensor
 
+from scratchlab.generation.config import SamplingConfig as SamplingConfig  # offered here too
 from scratchlab.model.cache import KeyValueCache
 from scratchlab.model.decoder import Decoder
-from scratchlab.sampling_config import SamplingConfig as SamplingConfig  # offered here too
 from scratchlab.text.tokenizer import Tokenizer
 
 _TOKENS_AT_ONCE = 4096

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from scratchlab import stats
 from scratchlab.book.claims import Stated, of
-from scratchlab.experiments import Experiment
+from scratchlab.book.experiments import Experiment
 from scratchlab.runs.claim import Claim, ClaimKind, Direction
 from scratchlab.runs.metrics import NOT_DECLARED, Unit, metric
 

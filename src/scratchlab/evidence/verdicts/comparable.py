@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from scratchlab.confounds import judge_card
+from scratchlab.book.experiments import Experiment
 from scratchlab.data import sources
-from scratchlab.experiments import Experiment
-from scratchlab.measured import Arm, Measured, arms, differing
+from scratchlab.evidence.confounds import judge_card
+from scratchlab.evidence.runs import Arm, Measured, arms, differing
+from scratchlab.evidence.verdicts.outcome import Judgement, Verdict
 from scratchlab.runs.claim import Claim, ClaimKind
 from scratchlab.runs.metrics import NOT_DECLARED, metric
-from scratchlab.verdicts.outcome import Judgement, Verdict
 
 JUDGE = "judge."
 """Who scores the answers is how a run is measured, not what was run: these keys alter no experiment."""

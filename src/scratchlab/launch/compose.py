@@ -15,7 +15,7 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 
-from scratchlab import experiments
+from scratchlab.book import experiments
 from scratchlab.launch.options import CONF
 from scratchlab.runs.config import Run
 from scratchlab.runs.registry import TASKS

@@ -4,7 +4,7 @@ import logging
 import os
 from typing import Any, Protocol
 
-from scratchlab.judge_config import JudgeBackend, JudgeConfig
+from scratchlab.judging.config import JudgeBackend, JudgeConfig
 
 
 class TemporaryFailure(Exception):

@@ -18,7 +18,7 @@ from scratchlab.model.classifier import class_logits
 from scratchlab.model.compute import Compute
 from scratchlab.model.config import Position
 from scratchlab.model.decoder import Decoder
-from scratchlab.record import Record
+from scratchlab.runs.record import Record
 
 
 @contextmanager

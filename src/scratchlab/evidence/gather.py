@@ -7,13 +7,13 @@ from typing import Any
 
 from scratchlab.book import claims
 from scratchlab.book.claims import Stated
-from scratchlab.experiments import Experiment
+from scratchlab.book.experiments import Experiment
+from scratchlab.evidence import compare
+from scratchlab.evidence.baseline import choose_baseline, preferred_metric
+from scratchlab.evidence.flips import flips
+from scratchlab.evidence.runs import Arm, Measured, arms, by_name, read_runs
+from scratchlab.evidence.verdicts import judge, row
 from scratchlab.matching import matches
-from scratchlab.measured import Arm, Measured, arms, by_name, read_runs
-from scratchlab.report import compare
-from scratchlab.report.baseline import choose_baseline, preferred_metric
-from scratchlab.report.flips import flips
-from scratchlab.verdicts import judge, row
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from scratchlab.book.claims import Stated
-from scratchlab.experiments import Experiment
-from scratchlab.measured import Measured
+from scratchlab.book.experiments import Experiment
+from scratchlab.evidence.runs import Measured
+from scratchlab.evidence.verdicts.single import PUBLISHED_SEED
 from scratchlab.runs.registry import TASKS
-from scratchlab.verdicts.single import PUBLISHED_SEED
 
 
 @dataclass(frozen=True)

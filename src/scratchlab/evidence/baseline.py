@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from scratchlab.confounds import unlike
+from scratchlab.evidence.confounds import unlike
+from scratchlab.evidence.runs import Arm
 from scratchlab.matching import nearest
-from scratchlab.measured import Arm
 from scratchlab.runs.metrics import METRICS, preferred
 
 

@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from scratchlab import environment
 from scratchlab.files import LOADER, dotted, in_one_step, to_json, with_numbers
 from scratchlab.matching import matches
+from scratchlab.runs import environment
 from scratchlab.runs.config import Run
 from scratchlab.runs.identity import fingerprint, plain
-from scratchlab.tracking import Tracker
+from scratchlab.runs.tracking import Tracker
 
 if TYPE_CHECKING:
     import pandas as pd

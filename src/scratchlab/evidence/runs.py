@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from scratchlab import record
 from scratchlab.files import LOADER, dotted
 from scratchlab.matching import matches
-from scratchlab.runs import identity, registry
+from scratchlab.runs import identity, record, registry
 
 if TYPE_CHECKING:
     import numpy as np

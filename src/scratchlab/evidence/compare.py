@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from scratchlab import stats
-from scratchlab.confounds import factors, several_factors, unexplained, unlike
-from scratchlab.measured import Arm, Items, differing
-from scratchlab.report.resolution import resolution
+from scratchlab.evidence.confounds import factors, several_factors, unexplained, unlike
+from scratchlab.evidence.resolution import resolution
+from scratchlab.evidence.runs import Arm, Items, differing
 from scratchlab.runs.metrics import NOT_DECLARED
 from scratchlab.runs.metrics import metric as declaration
 

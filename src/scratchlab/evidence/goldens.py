@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from scratchlab import stats
+from scratchlab.evidence.runs import Measured
+from scratchlab.evidence.verdicts.single import TOLERANCE, environment_class
 from scratchlab.files import as_json, with_numbers
-from scratchlab.measured import Measured
-from scratchlab.record import write_atomically
 from scratchlab.runs.metrics import metric
-from scratchlab.verdicts.single import TOLERANCE, environment_class
+from scratchlab.runs.record import write_atomically
 
 
 @dataclass(frozen=True)

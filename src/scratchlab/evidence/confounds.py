@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from scratchlab.measured import Arm, Measured
+from scratchlab.evidence.runs import Arm, Measured
 from scratchlab.runs.metrics import Act, Metric
 from scratchlab.runs.metrics import metric as declaration
 

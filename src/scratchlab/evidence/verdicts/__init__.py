@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scratchlab.book.claims import Stated
-from scratchlab.experiments import Experiment
-from scratchlab.measured import Measured
+from scratchlab.book.experiments import Experiment
+from scratchlab.evidence.runs import Measured
+from scratchlab.evidence.verdicts import single, versus
+from scratchlab.evidence.verdicts.comparable import usable
+from scratchlab.evidence.verdicts.outcome import Judgement, Verdict
 from scratchlab.runs.claim import Claim, ClaimKind, Direction
-from scratchlab.verdicts import single, versus
-from scratchlab.verdicts.comparable import usable
-from scratchlab.verdicts.outcome import Judgement, Verdict
 
 __all__ = ["Judgement", "Verdict", "judge", "row"]
 

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scratchlab import record
-from scratchlab.evidence import Evidence, gather
-from scratchlab.experiments import Experiment
+from scratchlab.book.experiments import Experiment
+from scratchlab.evidence.gather import Evidence, gather
+from scratchlab.evidence.runs import PREDICTIONS, Measured, read_runs
 from scratchlab.files import as_json, in_one_step
-from scratchlab.measured import PREDICTIONS, Measured, read_runs
+from scratchlab.runs import record
 from scratchlab.runs.metrics import METRICS
 
 MANIFEST, EXPERIMENTS, VERDICTS, TABLES = "manifest.json", "experiments.json", "verdicts.json", "tables.json"

@@ -10,14 +10,14 @@ from typing import Any
 
 import torch
 
-from scratchlab import sampling
 from scratchlab.data.instructions import Entry
+from scratchlab.generation import sampling
+from scratchlab.generation.sampling import SamplingConfig
+from scratchlab.judging.overlap import overlap
 from scratchlab.model.decoder import Decoder
-from scratchlab.overlap import overlap
 from scratchlab.progress import progress
-from scratchlab.prompts import PromptConfig, extract, render
-from scratchlab.record import Record
-from scratchlab.sampling import SamplingConfig
+from scratchlab.runs.record import Record
+from scratchlab.text.prompts import PromptConfig, extract, render
 from scratchlab.text.tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)

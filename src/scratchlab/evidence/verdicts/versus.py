@@ -5,13 +5,13 @@ import statistics
 from typing import Any
 
 from scratchlab import stats
-from scratchlab.confounds import judge_card, several_factors, unexplained, unlike
-from scratchlab.measured import Arm
+from scratchlab.evidence.confounds import judge_card, several_factors, unexplained, unlike
+from scratchlab.evidence.runs import Arm
+from scratchlab.evidence.verdicts.comparable import diverged, other_device
+from scratchlab.evidence.verdicts.outcome import Judgement, Verdict
+from scratchlab.evidence.verdicts.single import nan_verdict
 from scratchlab.runs.claim import Claim, Direction
 from scratchlab.runs.metrics import metric
-from scratchlab.verdicts.comparable import diverged, other_device
-from scratchlab.verdicts.outcome import Judgement, Verdict
-from scratchlab.verdicts.single import nan_verdict
 
 REPEATS = 3
 TIME_CAP = 0.1

@@ -5,12 +5,12 @@ from decimal import Decimal
 from typing import Any
 
 from scratchlab import stats
-from scratchlab.experiments import Experiment
-from scratchlab.measured import Arm, Measured
+from scratchlab.book.experiments import Experiment
+from scratchlab.evidence.runs import Arm, Measured
+from scratchlab.evidence.verdicts.comparable import diverged
+from scratchlab.evidence.verdicts.outcome import Judgement, Verdict
 from scratchlab.runs.claim import Claim
 from scratchlab.runs.metrics import metric
-from scratchlab.verdicts.comparable import diverged
-from scratchlab.verdicts.outcome import Judgement, Verdict
 
 PUBLISHED_SEED = 123
 """The seed of the book's scripts, where an experiment file names no other."""

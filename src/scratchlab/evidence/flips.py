@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from scratchlab.measured import Arm
-from scratchlab.report.compare import item_pairs
+from scratchlab.evidence.compare import item_pairs
+from scratchlab.evidence.runs import Arm
 
 
 def flips(arm: Arm, baseline: Arm, metric: str) -> list[dict[str, Any]]:

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from enum import Enum
 from string import Formatter
 
-from scratchlab.prompts import PromptConfig
 from scratchlab.runs.identity import bookkeeping
+from scratchlab.text.prompts import PromptConfig
 
 
 class JudgeBackend(Enum):

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from scratchlab.assets.fetch import cache_folder
-from scratchlab.judge_config import JudgeBackend, JudgeConfig
-from scratchlab.judge_servers import Server, TemporaryFailure, connect
+from scratchlab.judging.config import JudgeBackend, JudgeConfig
 from scratchlab.judging.parser import PARSER, parse
+from scratchlab.judging.servers import Server, TemporaryFailure, connect
 from scratchlab.progress import progress
-from scratchlab.prompts import render
-from scratchlab.record import Record
+from scratchlab.runs.record import Record
+from scratchlab.text.prompts import render
 
 log = logging.getLogger(__name__)
 

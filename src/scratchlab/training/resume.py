@@ -19,11 +19,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from scratchlab import environment
 from scratchlab.files import in_one_step
 from scratchlab.model.state_files import load_checkpoint, save_state
-from scratchlab.record import MODEL, PREVIOUS, Record, read_history, read_result, write_atomically
-from scratchlab.train import Steps
+from scratchlab.runs import environment
+from scratchlab.runs.record import MODEL, PREVIOUS, Record, read_history, read_result, write_atomically
+from scratchlab.training.steps import Steps
 
 log = logging.getLogger(__name__)
 
