@@ -361,7 +361,7 @@ def test_runs_that_differ_only_after_training_train_once(same: str, monkeypatch:
     monkeypatch.setattr(responses.sampling, "generate", lambda *a, **k: generated.append(1) or generate(*a, **k))
     judged = {"judge_score": 50.0, "judge_scored": 4}
     monkeypatch.setattr("scratchlab.judging.scores.check", lambda config: None)
-    monkeypatch.setattr("scratchlab.judging.scores.judged", lambda *_: judged)
+    monkeypatch.setattr("scratchlab.judging.scores.score_and_keep", lambda *_: judged)
     more = ["judge=ollama"] if same == "sampling" else ["judge=ollama", "sampling.temperature=1.0"]
     second, other = run("experiment=ch07_main", *QUICK, *more)
     assert folder != other and not trained and len(generated) == (same != "sampling")

@@ -16,7 +16,7 @@ from scratchlab.book import claims, experiments
 from scratchlab.evidence import compare, confounds, goldens
 from scratchlab.evidence.baseline import choose_baseline, choose_metric
 from scratchlab.evidence.runs import arms, by_name, read_runs
-from scratchlab.evidence.verdicts import Judgement, Verdict
+from scratchlab.evidence.verdicts import Decision, Verdict
 from scratchlab.evidence.verdicts import judge as verdict_on
 from scratchlab.judging import scores
 from scratchlab.launch import compose
@@ -99,9 +99,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def judged(*_: Any, **__: Any) -> scores.Judgement:
+def judged(*_: Any, **__: Any) -> scores.Decision:
     """What a judge would give who finds every one of the 100 published responses worth a 50, but for one."""
-    return scores.Judgement({"model": "made up"}, ["50"] * 100, [50] * 99 + [40])
+    return scores.Decision({"model": "made up"}, ["50"] * 100, [50] * 99 + [40])
 
 
 @pytest.mark.vocabulary
@@ -176,7 +176,7 @@ def test_nothing_is_told_from_a_metrics_name(tmp_path: Path) -> None:
     assert guesses(tmp_path / "bad.py") == ["bad.py:1", "bad.py:2"]
 
 
-def verdict(out: Path, **claim: Any) -> Judgement:
+def verdict(out: Path, **claim: Any) -> Decision:
     stated = claims.Stated("variant", claims.parse({"source": "made up"} | claim, "test"))
     return verdict_on(stated, by_name(read_runs(out)), experiments.read_all())
 

@@ -10,7 +10,7 @@ from synthetic import outcomes, write_run
 from scratchlab.assets import catalogue
 from scratchlab.book import claims, experiments
 from scratchlab.evidence.runs import by_name, read_runs
-from scratchlab.evidence.verdicts import Judgement, judge
+from scratchlab.evidence.verdicts import Decision, decide
 from scratchlab.evidence.verdicts.outcome import Verdict
 
 SEEDS = (123, 124, 125, 126, 127)
@@ -25,13 +25,13 @@ def arm(out: Path, name: str, right: int, *, seeds: tuple[int, ...] = SEEDS, shi
         write_run(out, name, seed, (right + noise) / 300, **more)
 
 
-def verdict(out: Path, name: str = "variant", **claim: Any) -> Judgement:
+def verdict(out: Path, name: str = "variant", **claim: Any) -> Decision:
     entry = {"metric": "test_accuracy", "source": "made up", "n": 300} | claim
     stated = claims.Stated(name, claims.parse(entry, "test"))
-    return judge(stated, by_name(read_runs(out)), experiments.read_all())
+    return decide(stated, by_name(read_runs(out)), experiments.read_all())
 
 
-def relation(out: Path, direction: str, margin: float = 0.0) -> Judgement:
+def relation(out: Path, direction: str, margin: float = 0.0) -> Decision:
     return verdict(out, kind="relation", versus="baseline", direction=direction, margin=margin)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from scratchlab.book.experiments import Experiment
 from scratchlab.evidence.gather import Evidence, gather
-from scratchlab.evidence.runs import PREDICTIONS, Measured, read_runs
+from scratchlab.evidence.runs import PREDICTIONS, RunRecord, read_runs
 from scratchlab.files import as_json, in_one_step
 from scratchlab.runs import record
 from scratchlab.runs.metrics import METRICS
@@ -57,7 +57,7 @@ def pack(
     return found
 
 
-def _files(run: Measured) -> list[Path]:
+def _files(run: RunRecord) -> list[Path]:
     return [run.folder / name for name in FILES if (run.folder / name).is_file()]
 
 
@@ -115,7 +115,7 @@ def _changed_claims(bundled: Mapping[str, Experiment], installed: Mapping[str, E
     ]
 
 
-def _accuracies(run: Measured) -> list[str]:
+def _accuracies(run: RunRecord) -> list[str]:
     """Accuracies of a record that its own predictions do not give.
 
     The training accuracy may leave out a last incomplete batch, which another order would choose otherwise.

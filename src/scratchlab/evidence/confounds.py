@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from scratchlab.evidence.runs import Arm, Measured
+from scratchlab.evidence.runs import Arm, RunRecord
 from scratchlab.runs.metrics import Act, Metric
 from scratchlab.runs.metrics import metric as declaration
 
@@ -34,18 +34,18 @@ def factors(arm: Arm, other: Arm) -> dict[str, list[str]]:
     return found
 
 
-def _hash(name: str) -> Callable[[Measured], Any]:
+def _hash(name: str) -> Callable[[RunRecord], Any]:
     return lambda run: run.hashes.get(name)
 
 
-def _metric(name: str) -> Callable[[Measured], Any]:
+def _metric(name: str) -> Callable[[RunRecord], Any]:
     return lambda run: run.metrics.get(name)
 
 
 SHAPE = ("data.", "prompt.", "model.context_length", "train.max_length", "model.vocab_size")
 LENGTH = ("train.epochs", "train.batch_size", "data.", "prompt.")
 
-EFFECTS: tuple[tuple[str, Callable[[Measured], Any], tuple[str, ...]], ...] = (
+EFFECTS: tuple[tuple[str, Callable[[RunRecord], Any], tuple[str, ...]], ...] = (
     ("data bytes", _hash("data"), ("data.source",)),
     ("training examples", _hash("train_split"), SHAPE),
     ("test examples", _hash("test_split"), SHAPE),
@@ -134,7 +134,7 @@ def _declared(key: str, declared: Sequence[str]) -> bool:
     )
 
 
-def judge_card(run: Measured) -> str:
+def judge_card(run: RunRecord) -> str:
     """Who judged the answers, as one line of `key=value`; empty if the record names no judge."""
     parts = {k: v for k, v in run.hashes.items() if k.startswith("judge")}
     for key, value in run.metrics.items():

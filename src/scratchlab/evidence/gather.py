@@ -11,8 +11,8 @@ from scratchlab.book.experiments import Experiment
 from scratchlab.evidence import compare
 from scratchlab.evidence.baseline import choose_baseline, preferred_metric
 from scratchlab.evidence.flips import flips
-from scratchlab.evidence.runs import Arm, Measured, arms, by_name, read_runs
-from scratchlab.evidence.verdicts import judge, row
+from scratchlab.evidence.runs import Arm, RunRecord, arms, by_name, read_runs
+from scratchlab.evidence.verdicts import decide, row
 from scratchlab.matching import matches
 
 
@@ -30,7 +30,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Evidence:
-    runs: list[Measured]
+    runs: list[RunRecord]
     verdicts: list[dict[str, Any]]
     comparisons: list[Comparison]
 
@@ -49,12 +49,12 @@ def gather(
     named = by_name(every)  # a claim may be about a run outside of the selection
     names = [n for n in dict.fromkeys((*experiments, *named)) if matches(n, select)]
     stated = [s for name in names for s in claims_about(name, experiments, named)]
-    verdicts = [row(s, judge(s, named, experiments)) for s in stated]
+    verdicts = [row(s, decide(s, named, experiments)) for s in stated]
     return Evidence(runs, verdicts, comparisons(runs, experiments, baseline))
 
 
 def claims_about(
-    name: str, experiments: Mapping[str, Experiment], runs: Mapping[str, Sequence[Measured]]
+    name: str, experiments: Mapping[str, Experiment], runs: Mapping[str, Sequence[RunRecord]]
 ) -> list[Stated]:
     """The claims of an experiment's file; of its records, where no file has that name."""
     if name in experiments:
@@ -65,7 +65,7 @@ def claims_about(
 
 
 def comparisons(
-    runs: Iterable[Measured], experiments: Mapping[str, Experiment], baseline: str = ""
+    runs: Iterable[RunRecord], experiments: Mapping[str, Experiment], baseline: str = ""
 ) -> list[Comparison]:
     """One comparison for each task that has at least two arms, and a preferred metric."""
     by_task: dict[str, list[Arm]] = {}

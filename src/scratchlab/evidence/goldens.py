@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from scratchlab import stats
-from scratchlab.evidence.runs import Measured
+from scratchlab.evidence.runs import RunRecord
 from scratchlab.evidence.verdicts.single import TOLERANCE, environment_class
 from scratchlab.files import as_json, with_numbers
 from scratchlab.runs.metrics import metric
@@ -28,7 +28,7 @@ class Difference:
     measured: Any
 
 
-def environment(run: Measured) -> str:
+def environment(run: RunRecord) -> str:
     """Class of environment, as a file name: device, precision, minor version of torch."""
     torch = ".".join(run.versions.get("torch", "unknown").split("+")[0].split(".")[:2])
     return f"{environment_class(run) or 'unknown'} torch {torch}".replace(" ", "-")
@@ -40,7 +40,7 @@ def read(folder: Path, where: str) -> list[dict[str, Any]]:
     return [entry | {"metrics": with_numbers(entry["metrics"])} for entry in entries]
 
 
-def record(folder: Path, runs: Iterable[Measured], *, reason: str, date: str) -> int:
+def record(folder: Path, runs: Iterable[RunRecord], *, reason: str, date: str) -> int:
     """Append the runs' numbers to the files of their environments; returns how many runs.
 
     Raises:
@@ -59,12 +59,12 @@ def record(folder: Path, runs: Iterable[Measured], *, reason: str, date: str) ->
     return sum(map(len, added.values()))
 
 
-def _steady(run: Measured) -> dict[str, Any]:
+def _steady(run: RunRecord) -> dict[str, Any]:
     """What another run must give again; of metrics that nobody declared, all."""
     return {name: value for name, value in run.metrics.items() if metric(name).steady or not metric(name).declared}
 
 
-def check(folder: Path, runs: Iterable[Measured]) -> tuple[int, list[Difference]]:
+def check(folder: Path, runs: Iterable[RunRecord]) -> tuple[int, list[Difference]]:
     """How many runs have a golden, and where they differ from the last one recorded for their environment."""
     checked, found = 0, []
     for run in runs:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from scratchlab.book.claims import Stated
 from scratchlab.book.experiments import Experiment
-from scratchlab.evidence.runs import Measured
+from scratchlab.evidence.runs import RunRecord
 from scratchlab.evidence.verdicts.single import PUBLISHED_SEED
 from scratchlab.runs.registry import TASKS
 
@@ -29,7 +29,7 @@ class Missing:
 
 def missing_runs(
     stated: Iterable[Stated],
-    runs: Mapping[str, Sequence[Measured]],
+    runs: Mapping[str, Sequence[RunRecord]],
     experiments: Mapping[str, Experiment],
     seeds: Sequence[int],
 ) -> list[Missing]:

@@ -1,6 +1,6 @@
 """What runs have measured, as their records say: the side of every comparison that is ours.
 
-Records come from other versions and other machines, so every field but the folder may be missing; `Measured.missing`
+Records come from other versions and other machines, so every field but the folder may be missing; `RunRecord.missing`
 says what is.
 """
 
@@ -39,7 +39,7 @@ class Items:
 
 
 @dataclass(frozen=True)
-class Measured:
+class RunRecord:
     """One run as its folder tells it."""
 
     folder: Path
@@ -120,7 +120,7 @@ def _read_items(path: Path, split: str, _written: int) -> Items | None:
     return Items(*(columns[name] for name in wanted))
 
 
-def read_run(folder: Path) -> Measured:
+def read_run(folder: Path) -> RunRecord:
     """Read one folder, whatever state it is in."""
     missing: list[str] = []
     config: dict[str, Any] = {}
@@ -136,12 +136,12 @@ def read_run(folder: Path) -> Measured:
     try:
         result = record.read_result(folder)
     except (ValueError, AttributeError, KeyError, TypeError) as error:
-        return Measured(folder, name, config.get("seed", 0), "unreadable", error=f"{record.RESULT}: {error}")
+        return RunRecord(folder, name, config.get("seed", 0), "unreadable", error=f"{record.RESULT}: {error}")
     if result is None:
-        return Measured(folder, name, config.get("seed", 0), "unfinished", config=config, missing=tuple(missing))
+        return RunRecord(folder, name, config.get("seed", 0), "unfinished", config=config, missing=tuple(missing))
     missing += [key for key in ("status", "seed", "changes", "hashes", "device") if key not in result]
     seed = result.get("seed", config.get("seed", 0))
-    return Measured(
+    return RunRecord(
         folder,
         str(result.get("name") or name),
         int(seed),
@@ -160,7 +160,7 @@ _PLAIN = (
 )  # fmt: skip
 
 
-def read_runs(out: Path | str, select: str = "*", seeds: Sequence[int] = ()) -> list[Measured]:
+def read_runs(out: Path | str, select: str = "*", seeds: Sequence[int] = ()) -> list[RunRecord]:
     """Every run below `out` whose name matches one of the comma-separated globs; `seeds`: only these.
 
     Records of tasks that only report on other records are left out.
@@ -171,16 +171,16 @@ def read_runs(out: Path | str, select: str = "*", seeds: Sequence[int] = ()) -> 
     return [run for run in runs if not run.about_records and (not seeds or run.seed in seeds)]
 
 
-def by_name(runs: Iterable[Measured]) -> dict[str, list[Measured]]:
-    found: dict[str, list[Measured]] = {}
+def by_name(runs: Iterable[RunRecord]) -> dict[str, list[RunRecord]]:
+    found: dict[str, list[RunRecord]] = {}
     for run in runs:
         found.setdefault(run.name, []).append(run)
     return found
 
 
-def latest_of_each_seed(runs: Iterable[Measured]) -> list[Measured]:
+def latest_of_each_seed(runs: Iterable[RunRecord]) -> list[RunRecord]:
     """One run a seed, the last one started, in order of seeds."""
-    latest: dict[int, Measured] = {}
+    latest: dict[int, RunRecord] = {}
     for run in sorted(runs, key=lambda run: run.started):
         latest[run.seed] = run
     return [latest[seed] for seed in sorted(latest)]
@@ -195,13 +195,13 @@ class Arm:
     """The name, with what tells it from other arms of the same name."""
     config: dict[str, Any]
     """Flat, without the seed and what cannot change a number."""
-    runs: tuple[Measured, ...]
+    runs: tuple[RunRecord, ...]
 
     @property
     def seeds(self) -> list[int]:
         return [run.seed for run in self.runs]
 
-    def run(self, seed: int) -> Measured:
+    def run(self, seed: int) -> RunRecord:
         return next(run for run in self.runs if run.seed == seed)
 
     def values(self, metric: str) -> list[float]:
@@ -210,9 +210,9 @@ class Arm:
         return [float(value) for value in found if isinstance(value, int | float) and not isinstance(value, bool)]
 
 
-def arms(runs: Iterable[Measured]) -> list[Arm]:
+def arms(runs: Iterable[RunRecord]) -> list[Arm]:
     """Group finished runs into arms, in the order in which each first appears."""
-    groups: dict[str, list[Measured]] = {}
+    groups: dict[str, list[RunRecord]] = {}
     for run in runs:
         if run.done:
             key = json.dumps([run.name, run.acting or run.changes], sort_keys=True, default=str)

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Scores:
     """What a judge said of each response, in their order."""
 
     card: dict[str, Any]
@@ -59,7 +59,7 @@ def check(config: JudgeConfig) -> None:
         _retrying(config, connect)(config)
 
 
-def score(config: JudgeConfig, entries: Sequence[Mapping[str, str]], *, key: str, repeat: int = 0) -> Judgement:
+def score(config: JudgeConfig, entries: Sequence[Mapping[str, str]], *, key: str, repeat: int = 0) -> Scores:
     """Score `entry[key]` of every entry; a question that was answered before, in whatever run, is not asked again.
 
     `repeat` numbers independent rounds of the same questions.
@@ -88,10 +88,10 @@ def score(config: JudgeConfig, entries: Sequence[Mapping[str, str]], *, key: str
             "%d of %d answers hold no score that is clear and are left out of the mean; the first: %.80r",
             *(len(unread), len(answers), unread[0]),
         )
-    return Judgement(card, answers, scores)
+    return Scores(card, answers, scores)
 
 
-def judged(
+def score_and_keep(
     config: JudgeConfig, record: Record, entries: Sequence[Mapping[str, str]], key: str = "model_response"
 ) -> dict[str, Any]:
     """Score, and write scores.json with the judge's card and every answer; gives the metrics."""

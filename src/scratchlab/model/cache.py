@@ -25,7 +25,7 @@ class KeyValueCache:
         """Room for `slots` tokens of D = `width`, where `like` lies and in the number format of attention there."""
         device = like.device.type
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else like.dtype
-        # zeros: a slot that the mask hides counts nought times what it holds, which must not be a leftover NaN
+        # zeros: a slot that the mask hides counts zero times what it holds, which must not be a leftover NaN
         return cls(*(like.new_zeros((rows, heads, slots, width), dtype=dtype) for _ in range(2)))
 
     def rows(self, start: int, stop: int) -> "KeyValueCache":

@@ -101,7 +101,7 @@ def optimizer_state(path: Path) -> dict[str, Any]:
     if "optimizer_state_dict" not in state:
         raise ValueError(
             f"{path} has no optimizer_state_dict; possible: a .pth file that was saved with the optimizer, or loading "
-            "the weights alone and starting the optimizer afresh"
+            "the weights alone and starting the optimizer anew"
         )
     return state["optimizer_state_dict"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scratchlab.evidence.gather import Comparison, Evidence
-from scratchlab.evidence.runs import Measured, arms
+from scratchlab.evidence.runs import RunRecord, arms
 from scratchlab.evidence.verdicts import Verdict
 from scratchlab.files import as_json
 from scratchlab.report import formats, plots, tables
@@ -119,7 +119,7 @@ def _plot(path: Path, alt: str) -> Plot:
     return Plot(path.name, alt, "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode())
 
 
-def _cost(runs: Sequence[Measured]) -> Table:
+def _cost(runs: Sequence[RunRecord]) -> Table:
     """Mean time, memory and tokens of each arm."""
     columns = ["arm", "runs", "seconds", "training seconds", "tokens", "tokens a second", "peak memory (MiB)", "device"]
     cells = []
@@ -141,7 +141,7 @@ def _cost(runs: Sequence[Measured]) -> Table:
     return Table("cost", columns, cells)
 
 
-def _environment(runs: Sequence[Measured]) -> Table:
+def _environment(runs: Sequence[RunRecord]) -> Table:
     """What the runs ran on: each distinct set of versions once."""
     groups: dict[tuple[str, str, str], int] = {}
     for run in runs:

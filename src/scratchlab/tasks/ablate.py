@@ -10,7 +10,7 @@ from scratchlab.launch.ablation import Design, Planned, arms
 from scratchlab.runs.config import Run
 
 if TYPE_CHECKING:
-    from scratchlab.evidence.runs import Arm, Measured
+    from scratchlab.evidence.runs import Arm, RunRecord
     from scratchlab.runs.record import Record
 
 log = logging.getLogger(__name__)
@@ -102,7 +102,7 @@ def measure(config: Ablate, planned: list[Planned]) -> tuple[list["Arm"], list[s
     return found, [job.command for job in failed]
 
 
-def _as_arm(run: "Measured", arm: Planned, seed: int) -> "Measured":
+def _as_arm(run: "RunRecord", arm: Planned, seed: int) -> "RunRecord":
     """The run under its arm's name; the control is paired by place, so its seeds stand for those of the baseline."""
     hashes = run.hashes
     if arm.shift:  # another order of batches is what the control is for

@@ -10,7 +10,7 @@ from scratchlab.judging.config import JudgeBackend, JudgeConfig
 from scratchlab.runs.config import Run
 
 if TYPE_CHECKING:
-    from scratchlab.judging.scores import Judgement
+    from scratchlab.judging.scores import Scores
     from scratchlab.runs.record import Record
 
 MODELS = ("model_1", "model_2")
@@ -73,7 +73,7 @@ def calibrate(config: Calibrate, record: "Record") -> dict[str, Any]:
     return metrics
 
 
-def same_words(judgement: "Judgement", other: "Judgement") -> float:
+def same_words(judgement: "Scores", other: "Scores") -> float:
     """Share of answers that are the same text in both, whether or not they hold a score."""
     pairs = list(zip(judgement.answers, other.answers, strict=True))
     return sum(one == two for one, two in pairs) / len(pairs)

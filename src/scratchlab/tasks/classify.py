@@ -92,7 +92,7 @@ def classify(config: Classify, record: "Record") -> dict[str, Any]:
         # the published script makes its loaders, then seeds, then trains: every draw after that is in its order
         seed=config.seed,
     )
-    before = Resume(record, config.checkpoint_minutes, afresh=config.force)
+    before = Resume(record, config.checkpoint_minutes, start_over=config.force)
     seen = fit.fit(parts, config.train, record, before, what=config.name)
     with evaluate.evaluating(model):
         predictions = {name: evaluate.predict(loaders[name], logits_of) for name in spam.SPLITS}

@@ -79,7 +79,7 @@ def instruct(config: Instruct, record: "Record") -> dict[str, Any]:
     before = resume.Resume(
         record,
         config.checkpoint_minutes,
-        afresh=config.force,
+        start_over=config.force,
         training=fingerprint(config, without=AFTER_TRAINING),
         files=(fit.SAMPLES, fit.LOSS_CURVES),
         later={responses.ANSWERS: fingerprint(config, without=("judge",))},
@@ -94,7 +94,7 @@ def instruct(config: Instruct, record: "Record") -> dict[str, Any]:
         model, config.prompt, entries["test"], config.sampling, record, seed=config.seed, autocast=autocast
     )
     if config.judge.backend is not JudgeBackend.none:
-        measured |= scores.judged(config.judge, record, answered)
+        measured |= scores.score_and_keep(config.judge, record, answered)
     before.drop_state()
     return counted | trained | measured
 

@@ -53,5 +53,5 @@ def judge(config: Judge, record: "Record") -> dict[str, Any]:
     metrics: dict[str, Any] = {"answers": len(entries)}
     metrics |= overlap([entry[config.key] for entry in entries], [entry["output"] for entry in entries])
     if config.judge.backend is not JudgeBackend.none:
-        metrics |= judging.judged(config.judge, record, entries, config.key)
+        metrics |= judging.score_and_keep(config.judge, record, entries, config.key)
     return metrics

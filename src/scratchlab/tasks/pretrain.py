@@ -131,7 +131,7 @@ def pretrain(config: Pretrain, record: "Record") -> dict[str, Any]:
         before_update=schedule.updater(config.train, model, optimizer, len(loaders["train"])),
         tokens_in_history=True,
     )
-    before = Resume(record, config.checkpoint_minutes, afresh=config.force)
+    before = Resume(record, config.checkpoint_minutes, start_over=config.force)
     seen = fit.fit(parts, config.train, record, before, what=config.name)
     with evaluate.evaluating(model):
         metrics = losses(None)

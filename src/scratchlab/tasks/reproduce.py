@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from scratchlab.book.claims import Stated
     from scratchlab.book.experiments import Experiment
     from scratchlab.evidence.missing import Missing
-    from scratchlab.evidence.runs import Measured
+    from scratchlab.evidence.runs import RunRecord
     from scratchlab.runs.record import Record
 
 
@@ -37,7 +37,7 @@ def reproduce(config: Reproduce, record: "Record") -> dict[str, Any]:
     from scratchlab.book import experiments
     from scratchlab.evidence.missing import missing_runs
     from scratchlab.evidence.runs import by_name, read_runs
-    from scratchlab.evidence.verdicts import Verdict, judge, row
+    from scratchlab.evidence.verdicts import Verdict, decide, row
     from scratchlab.launch import jobs
     from scratchlab.report import formats, terminal
     from scratchlab.report import verdicts as tables
@@ -51,8 +51,8 @@ def reproduce(config: Reproduce, record: "Record") -> dict[str, Any]:
         wanted = [item for item in lacking if config.with_weights or not item.obstacle]
         jobs.run_all([jobs.job(item.overrides(config.out)) for item in wanted])
         runs = by_name(read_runs(config.out, seeds=seeds))
-    found = [(s, judge(s, runs, files)) for s in stated]
-    rows = [row(s, judgement) for s, judgement in found]
+    found = [(s, decide(s, runs, files)) for s in stated]
+    rows = [row(s, decision) for s, judgement in found]
     columns, cells = tables.cells(rows)
     formats.write(record, "verdicts", rows, columns, cells, title="Published claims and what was measured")
     judged = [line for r, line in zip(rows, cells, strict=True) if r["verdict"] != Verdict.NOT_RUN.name]
@@ -67,7 +67,7 @@ def reproduce(config: Reproduce, record: "Record") -> dict[str, Any]:
 
 
 def chosen_claims(
-    config: Reproduce, files: dict[str, "Experiment"], runs: dict[str, list["Measured"]]
+    config: Reproduce, files: dict[str, "Experiment"], runs: dict[str, list["RunRecord"]]
 ) -> list["Stated"]:
     """The claims that the configuration selects: of experiment files, and of records that no file stands behind.
 

@@ -57,7 +57,7 @@ class Parts:
 
 @dataclass
 class Seen:
-    """What a training has come by; kept with its state."""
+    """What a training has seen and measured so far; kept with its state."""
 
     initial: dict[str, float] = field(default_factory=dict)
     """Losses before training."""

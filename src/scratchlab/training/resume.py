@@ -40,7 +40,7 @@ class Resume:
     record: Record
     minutes: float
     """Of training, between two states; 0: none is kept."""
-    afresh: bool = False
+    start_over: bool = False
     """Find nothing: the run is to be repeated."""
     training: str = ""
     """Fingerprint of all that acts on training; runs that share it share the trained model."""
@@ -68,7 +68,7 @@ class Resume:
         Returns what training measured; None if there is no such run, or its data, starting weights, device or library
         versions were others.
         """
-        if self.afresh:
+        if self.start_over:
             return None
         others = self.record.folder.parents[1].glob(f"*/*/{TRAINED}")
         beside = sorted(path.parents[1] for path in others if path.parents[1] != self.record.folder)
@@ -134,7 +134,7 @@ class Resume:
     def _stopped(self) -> Iterator[Path]:
         """What earlier attempts at this run left, the last first, back to one that came to its end."""
         aside = self.record.folder / PREVIOUS
-        if self.afresh or not aside.is_dir():
+        if self.start_over or not aside.is_dir():
             return
         for before in sorted(aside.iterdir(), reverse=True):  # named by time
             result = read_result(before)

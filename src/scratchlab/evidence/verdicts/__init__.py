@@ -5,18 +5,18 @@ from typing import Any
 
 from scratchlab.book.claims import Stated
 from scratchlab.book.experiments import Experiment
-from scratchlab.evidence.runs import Measured
+from scratchlab.evidence.runs import RunRecord
 from scratchlab.evidence.verdicts import single, versus
 from scratchlab.evidence.verdicts.comparable import usable
-from scratchlab.evidence.verdicts.outcome import Judgement, Verdict
+from scratchlab.evidence.verdicts.outcome import Decision, Verdict
 from scratchlab.runs.claim import Claim, ClaimKind, Direction
 
-__all__ = ["Judgement", "Verdict", "judge", "row"]
+__all__ = ["Decision", "Verdict", "decide", "row"]
 
-Runs = Mapping[str, Sequence[Measured]]
+Runs = Mapping[str, Sequence[RunRecord]]
 
 
-def judge(stated: Stated, runs: Runs, experiments: Mapping[str, Experiment]) -> Judgement:
+def decide(stated: Stated, runs: Runs, experiments: Mapping[str, Experiment]) -> Decision:
     """Give one claim its verdict from the runs at hand, by experiment name.
 
     Not run, then not comparable, then diverged, then the test of its kind: the first that applies decides.
@@ -26,7 +26,7 @@ def judge(stated: Stated, runs: Runs, experiments: Mapping[str, Experiment]) -> 
     arms = []
     for name in names:
         arm = usable(name, claim, runs.get(name, ()), experiments.get(name))
-        if isinstance(arm, Judgement):
+        if isinstance(arm, Decision):
             return arm
         arms.append(arm)
     match claim.kind:
@@ -44,7 +44,7 @@ def judge(stated: Stated, runs: Runs, experiments: Mapping[str, Experiment]) -> 
             return versus.ratio(claim, arms[0], arms[1] if len(arms) > 1 else None)
 
 
-def row(stated: Stated, found: Judgement) -> dict[str, Any]:
+def row(stated: Stated, found: Decision) -> dict[str, Any]:
     """The line of verdicts.json."""
     claim = stated.claim
     return {

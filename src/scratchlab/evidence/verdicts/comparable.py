@@ -8,8 +8,8 @@ from typing import Any
 from scratchlab.book.experiments import Experiment
 from scratchlab.data import sources
 from scratchlab.evidence.confounds import judge_card
-from scratchlab.evidence.runs import Arm, Measured, arms, differing
-from scratchlab.evidence.verdicts.outcome import Judgement, Verdict
+from scratchlab.evidence.runs import Arm, RunRecord, arms, differing
+from scratchlab.evidence.verdicts.outcome import Decision, Verdict
 from scratchlab.runs.claim import Claim, ClaimKind
 from scratchlab.runs.metrics import NOT_DECLARED, metric
 
@@ -17,7 +17,7 @@ JUDGE = "judge."
 """Who scores the answers is how a run is measured, not what was run: these keys alter no experiment."""
 
 
-def usable(name: str, claim: Claim, runs: Sequence[Measured], experiment: Experiment | None) -> Arm | Judgement:
+def usable(name: str, claim: Claim, runs: Sequence[RunRecord], experiment: Experiment | None) -> Arm | Decision:
     """The runs of `name` that can speak about `claim`, as one arm; or the verdict, if none can."""
     done = [run for run in runs if run.done]
     if not done:
@@ -25,20 +25,20 @@ def usable(name: str, claim: Claim, runs: Sequence[Measured], experiment: Experi
     unaltered = [run for run in done if not _altered(run, experiment)]
     if not unaltered:
         what = "; ".join(sorted({_altered(run, experiment) for run in done}))
-        return Judgement(
+        return Decision(
             Verdict.NOT_COMPARABLE, f"{name} was run altered: {what}", seeds=_seeds(done), device=done[0].device
         )
     having = [_judge_aside(run, claim) for run in unaltered if run.metrics.get(claim.metric) is not None]
     if not having:
         there = ", ".join(sorted(unaltered[0].metrics)) or "none"
-        return Judgement(
+        return Decision(
             Verdict.NOT_RUN,
             f"the records of {name} have no metric {claim.metric}; they have: {there}",
             seeds=_seeds(unaltered),
             device=unaltered[0].device,
         )
     if not metric(claim.metric).declared:
-        return Judgement(
+        return Decision(
             Verdict.NOT_COMPARABLE,
             f"{claim.metric} {NOT_DECLARED}",
             measured=having[0].metrics[claim.metric],
@@ -46,15 +46,15 @@ def usable(name: str, claim: Claim, runs: Sequence[Measured], experiment: Experi
             device=having[0].device,
         )
     if claim.kind not in (ClaimKind.relation, ClaimKind.ratio) and (problem := other_device(claim, having)):
-        return Judgement(Verdict.NOT_COMPARABLE, problem, seeds=_seeds(having), device=having[0].device)
+        return Decision(Verdict.NOT_COMPARABLE, problem, seeds=_seeds(having), device=having[0].device)
     fitting = [run for run in having if _asked_as(claim, run)]
     problem = "" if fitting else _other_judge(claim, having)
     if problem := problem or _mixed(name, claim, fitting) or _other_data(fitting, experiment):
-        return Judgement(Verdict.NOT_COMPARABLE, problem, seeds=_seeds(having), device=having[0].device)
+        return Decision(Verdict.NOT_COMPARABLE, problem, seeds=_seeds(having), device=having[0].device)
     return arms(fitting)[0]
 
 
-def _judge_aside(run: Measured, claim: Claim) -> Measured:
+def _judge_aside(run: RunRecord, claim: Claim) -> RunRecord:
     """The run without its judge's settings, where the metric is one that no judge has a part in."""
     if metric(claim.metric).judged:
         return run
@@ -65,11 +65,11 @@ def _judge_aside(run: Measured, claim: Claim) -> Measured:
     return replace(run, config=config, changes=changes)
 
 
-def _seeds(runs: Sequence[Measured]) -> tuple[int, ...]:
+def _seeds(runs: Sequence[RunRecord]) -> tuple[int, ...]:
     return tuple(sorted({run.seed for run in runs}))
 
 
-def _not_run(name: str, runs: Sequence[Measured], experiment: Experiment | None) -> Judgement:
+def _not_run(name: str, runs: Sequence[RunRecord], experiment: Experiment | None) -> Decision:
     if runs:
         last = max(runs, key=lambda run: run.started)
         state = f"{len(runs)} of {len(runs)} runs of {name} came to no end; seed {last.seed} {last.status}"
@@ -77,13 +77,13 @@ def _not_run(name: str, runs: Sequence[Measured], experiment: Experiment | None)
     else:
         state = f"there is no record of {name}"
     if experiment is None:
-        return Judgement(Verdict.NOT_RUN, f"{state}; no experiment file has that name")
+        return Decision(Verdict.NOT_RUN, f"{state}; no experiment file has that name")
     needed = ", ".join([*experiment.weights, *sources.needed_by(experiment)])
     needs = f"; it needs {needed}" if needed else ""
-    return Judgement(Verdict.NOT_RUN, f"{state}{needs}; run it with: scratchlab experiment={name}")
+    return Decision(Verdict.NOT_RUN, f"{state}{needs}; run it with: scratchlab experiment={name}")
 
 
-def _altered(run: Measured, experiment: Experiment | None) -> str:
+def _altered(run: RunRecord, experiment: Experiment | None) -> str:
     """How a run differs from the experiment as published, in words; empty if it does not."""
     changes = {key: value for key, value in run.changes.items() if not key.startswith(JUDGE)}
     if experiment is not None:
@@ -107,7 +107,7 @@ def _swept(value: Any) -> bool:
     return isinstance(value, str) and "," in value
 
 
-def _mixed(name: str, claim: Claim, runs: Sequence[Measured]) -> str:
+def _mixed(name: str, claim: Claim, runs: Sequence[RunRecord]) -> str:
     """Runs of one name that are not of one kind, in words."""
     groups = arms(runs)
     if len(groups) > 1:
@@ -121,7 +121,7 @@ def _mixed(name: str, claim: Claim, runs: Sequence[Measured]) -> str:
     return ""
 
 
-def _other_data(runs: Sequence[Measured], experiment: Experiment | None) -> str:
+def _other_data(runs: Sequence[RunRecord], experiment: Experiment | None) -> str:
     """Words for data that satisfy no claim, or that are not the published file of an experiment that has one."""
     source = sources.SOURCES.get(str(runs[0].config.get("data.source", "")))
     if source is None:
@@ -134,7 +134,7 @@ def _other_data(runs: Sequence[Measured], experiment: Experiment | None) -> str:
     return ""
 
 
-def _asked_as(claim: Claim, run: Measured) -> bool:
+def _asked_as(claim: Claim, run: RunRecord) -> bool:
     """Whether a run was judged by whom the claim was: each part of `claim.judge` is one of the run's card."""
     if not metric(claim.metric).judged:
         return True
@@ -143,12 +143,12 @@ def _asked_as(claim: Claim, run: Measured) -> bool:
     return all(part in parts if "=" in part else part in card for part in claim.judge.split(", ") if part)
 
 
-def _other_judge(claim: Claim, runs: Sequence[Measured]) -> str:
+def _other_judge(claim: Claim, runs: Sequence[RunRecord]) -> str:
     cards = "; ".join(sorted({judge_card(run) or "no judge that they name" for run in runs}))
     return f"other judge: the claim was judged by {claim.judge}, the runs by {cards}"
 
 
-def other_device(claim: Claim, runs: Sequence[Measured]) -> str:
+def other_device(claim: Claim, runs: Sequence[RunRecord]) -> str:
     """Words for a time, or the like, that was published for another device than that of the runs."""
     if metric(claim.metric).steady:
         return ""
@@ -160,7 +160,7 @@ def other_device(claim: Claim, runs: Sequence[Measured]) -> str:
     return ""
 
 
-def diverged(claim: Claim, runs: Sequence[Measured]) -> list[Measured]:
+def diverged(claim: Claim, runs: Sequence[RunRecord]) -> list[RunRecord]:
     """Runs whose metric, or a loss behind it, is NaN or infinite."""
     names = [claim.metric]
     if claim.kind in (ClaimKind.score, ClaimKind.relation):

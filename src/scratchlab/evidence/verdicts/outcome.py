@@ -16,7 +16,7 @@ class Verdict(Enum):
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Decision:
     verdict: Verdict
     reason: str
     test: str = ""

@@ -6,9 +6,9 @@ from typing import Any
 
 from scratchlab import stats
 from scratchlab.book.experiments import Experiment
-from scratchlab.evidence.runs import Arm, Measured
+from scratchlab.evidence.runs import Arm, RunRecord
 from scratchlab.evidence.verdicts.comparable import diverged
-from scratchlab.evidence.verdicts.outcome import Judgement, Verdict
+from scratchlab.evidence.verdicts.outcome import Decision, Verdict
 from scratchlab.runs.claim import Claim
 from scratchlab.runs.metrics import metric
 
@@ -24,18 +24,18 @@ GROSS = 3
 """One run counts against a score only when it is farther off than so many caps."""
 
 
-def as_published(arm: Arm, experiment: Experiment | None) -> list[Measured]:
+def as_published(arm: Arm, experiment: Experiment | None) -> list[RunRecord]:
     """The run with the published seed; every run where that one is missing."""
     seed = int(experiment.content.get("seed", PUBLISHED_SEED)) if experiment else PUBLISHED_SEED
     return [run for run in arm.runs if run.seed == seed] or list(arm.runs)
 
 
-def nan_verdict(claim: Claim, arm: Arm) -> Judgement | None:
+def nan_verdict(claim: Claim, arm: Arm) -> Decision | None:
     """A run that diverged did not reproduce anything; None where none did."""
     if not (broken := diverged(claim, arm.runs)):
         return None
     seeds = ", ".join(str(run.seed) for run in broken)
-    return Judgement(
+    return Decision(
         Verdict.NOT_REPRODUCED,
         f"{len(broken)} of {len(arm.runs)} runs diverged (NaN or infinite; seed {seeds})",
         test="every run must end with finite numbers",
@@ -45,7 +45,7 @@ def nan_verdict(claim: Claim, arm: Arm) -> Judgement | None:
     )
 
 
-def environment_class(run: Measured) -> str:
+def environment_class(run: RunRecord) -> str:
     """`cpu float32` and the like; empty where the record names no device."""
     precision = str(run.config.get("compute.precision", "float32"))
     if precision != "float32":
@@ -54,7 +54,7 @@ def environment_class(run: Measured) -> str:
     return f"{device} float32" if device else ""
 
 
-def exact(claim: Claim, arm: Arm, experiment: Experiment | None) -> Judgement:
+def exact(claim: Claim, arm: Arm, experiment: Experiment | None) -> Decision:
     """Equality, of the run with the published seed."""
     if broken := nan_verdict(claim, arm):
         return broken
@@ -64,11 +64,11 @@ def exact(claim: Claim, arm: Arm, experiment: Experiment | None) -> Judgement:
     measured = (wrong or runs)[0].metrics[claim.metric]
     common = {"test": test, "measured": measured, "seeds": tuple(r.seed for r in runs), "device": runs[0].device}
     if not wrong:
-        return Judgement(Verdict.REPRODUCED, "equal", **common)
+        return Decision(Verdict.REPRODUCED, "equal", **common)
     if len({str(run.metrics[claim.metric]) for run in runs}) > 1:
         reason = "it depends on the seed, and no run has the published one; run it with seed=" + str(PUBLISHED_SEED)
-        return Judgement(Verdict.NOT_COMPARABLE, reason, **common)
-    return Judgement(Verdict.NOT_REPRODUCED, _difference(measured, claim.value), **common)
+        return Decision(Verdict.NOT_COMPARABLE, reason, **common)
+    return Decision(Verdict.NOT_REPRODUCED, _difference(measured, claim.value), **common)
 
 
 def _equal(measured: Any, expected: Any) -> bool:
@@ -88,7 +88,7 @@ def _difference(measured: Any, expected: Any) -> str:
     return f"{str(measured)[:120]}, published {str(expected)[:120]}"
 
 
-def close(claim: Claim, arm: Arm, experiment: Experiment | None) -> Judgement:
+def close(claim: Claim, arm: Arm, experiment: Experiment | None) -> Decision:
     """Within a relative tolerance that depends on the class of environment, or the rounding of the print."""
     if broken := nan_verdict(claim, arm):
         return broken
@@ -102,19 +102,17 @@ def close(claim: Claim, arm: Arm, experiment: Experiment | None) -> Judgement:
     ours, theirs = _numbers(measured), _numbers(claim.value)
     if ours is None or theirs is None or len(ours) != len(theirs):
         reason = f"{str(measured)[:80]} cannot be held against {str(claim.value)[:80]}: not as many numbers"
-        return Judgement(Verdict.NOT_REPRODUCED, reason, **common)
+        return Decision(Verdict.NOT_REPRODUCED, reason, **common)
     checks = [
         stats.close(m, float(e), rtol=tolerance, atol=_half_a_digit(e)) for m, e in zip(ours, theirs, strict=True)
     ]
     worst = max(checks, key=lambda check: (not check.ok, abs(check.difference)))
     reason = f"largest difference {worst.difference:+.3g}, relative {worst.relative:.2g}"
     if worst.ok:
-        return Judgement(Verdict.REPRODUCED, reason, **common)
+        return Decision(Verdict.REPRODUCED, reason, **common)
     if where not in TOLERANCE:
-        return Judgement(
-            Verdict.INCONCLUSIVE, f"{reason}; no tolerance is known for {where or 'this device'}", **common
-        )
-    return Judgement(Verdict.NOT_REPRODUCED, reason, **common)
+        return Decision(Verdict.INCONCLUSIVE, f"{reason}; no tolerance is known for {where or 'this device'}", **common)
+    return Decision(Verdict.NOT_REPRODUCED, reason, **common)
 
 
 def _numbers(value: Any) -> list[float] | None:
@@ -133,7 +131,7 @@ def _half_a_digit(printed: float) -> float:
     return 0.5 * 10.0 ** int(exponent) * (1 + 1e-9)
 
 
-def count(claim: Claim, arm: Arm, experiment: Experiment | None) -> Judgement:
+def count(claim: Claim, arm: Arm, experiment: Experiment | None) -> Decision:
     """A Monte-Carlo count: equal with the published seed, or else possible under the exact probability."""
     if broken := nan_verdict(claim, arm):
         return broken
@@ -141,7 +139,7 @@ def count(claim: Claim, arm: Arm, experiment: Experiment | None) -> Judgement:
     counts = [run.metrics[claim.metric] for run in arm.runs]
     common: dict[str, Any] = {"seeds": tuple(arm.seeds), "device": arm.runs[0].device}
     if len(published) == 1 and published[0].metrics[claim.metric] == claim.value:
-        return Judgement(
+        return Decision(
             Verdict.REPRODUCED,
             f"seed {published[0].seed} gives the very count",
             test="equal with the published seed",
@@ -153,14 +151,14 @@ def count(claim: Claim, arm: Arm, experiment: Experiment | None) -> Judgement:
     reason = f"{sum(counts)} of {claim.n * len(counts)} draws, {found.expected:.1f} expected, p = {found.p:.2g}"
     verdict = Verdict.REPRODUCED if found.p >= 0.05 else Verdict.NOT_REPRODUCED
     interval = (found.low * claim.n, found.high * claim.n)
-    return Judgement(verdict, reason, test=test, measured=sum(counts) / len(counts), interval=interval, **common)
+    return Decision(verdict, reason, test=test, measured=sum(counts) / len(counts), interval=interval, **common)
 
 
 def cap_of(claim: Claim) -> float:
     return claim.max_halfwidth or metric(claim.metric).cap or CAP * abs(claim.value)
 
 
-def score(claim: Claim, arm: Arm) -> Judgement:
+def score(claim: Claim, arm: Arm) -> Decision:
     """Could one more run have given the published number? A prediction interval over our seeds, its width capped."""
     if broken := nan_verdict(claim, arm):
         return broken
@@ -182,23 +180,23 @@ def score(claim: Claim, arm: Arm) -> Judgement:
     reason = f"mean {m.shown(found.value)}, sd {m.width(found.sd or 0.0)}, {m.difference(off)} from the published "
     reason += m.shown(claim.value)
     if beyond > found.half_width:
-        return Judgement(Verdict.NOT_REPRODUCED, f"{reason}: outside the interval", **common)
+        return Decision(Verdict.NOT_REPRODUCED, f"{reason}: outside the interval", **common)
     if found.half_width <= cap:
-        return Judgement(Verdict.REPRODUCED, f"{reason}: inside the interval", **common)
+        return Decision(Verdict.REPRODUCED, f"{reason}: inside the interval", **common)
     needed = stats.seeds_for_prediction(sd, cap)
     told = f"{needed} seeds would do" if needed else f"no number of seeds would do at this spread, {m.width(sd)}"
     reason += f": inside, but the interval is too wide to tell (half-width {m.width(found.half_width)}); {told}"
-    return Judgement(Verdict.INCONCLUSIVE, reason, seeds_needed=needed, **common)
+    return Decision(Verdict.INCONCLUSIVE, reason, seeds_needed=needed, **common)
 
 
-def _one_run(claim: Claim, off: float, beyond: float, cap: float, common: dict[str, Any]) -> Judgement:
+def _one_run(claim: Claim, off: float, beyond: float, cap: float, common: dict[str, Any]) -> Decision:
     m, gross = metric(claim.metric), GROSS * cap
     common["test"] = f"one run: only a difference beyond {m.width(gross)} counts"
     reason = f"one run, {m.difference(off)} from the published {m.shown(claim.value)}"
     if beyond > gross:
-        return Judgement(Verdict.NOT_REPRODUCED, reason, **common)
+        return Decision(Verdict.NOT_REPRODUCED, reason, **common)
     needed = stats.seeds_for_prediction(cap / GROSS, cap)
     if math.isclose(beyond, 0, abs_tol=1e-12) or beyond < 0:
         reason += " (the printed number itself)"
     reason += f"; one seed shows no spread, {needed} seeds would do if its sd is {m.width(cap / GROSS)}"
-    return Judgement(Verdict.INCONCLUSIVE, reason, seeds_needed=needed, **common)
+    return Decision(Verdict.INCONCLUSIVE, reason, seeds_needed=needed, **common)

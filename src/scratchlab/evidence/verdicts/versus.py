@@ -8,7 +8,7 @@ from scratchlab import stats
 from scratchlab.evidence.confounds import judge_card, several_factors, unexplained, unlike
 from scratchlab.evidence.runs import Arm
 from scratchlab.evidence.verdicts.comparable import diverged, other_device
-from scratchlab.evidence.verdicts.outcome import Judgement, Verdict
+from scratchlab.evidence.verdicts.outcome import Decision, Verdict
 from scratchlab.evidence.verdicts.single import nan_verdict
 from scratchlab.runs.claim import Claim, Direction
 from scratchlab.runs.metrics import metric
@@ -18,27 +18,27 @@ TIME_CAP = 0.1
 """Half-width, relative, beyond which a ratio of times tells nothing."""
 
 
-def relation(claim: Claim, variant: Arm, baseline: Arm, *, known: bool) -> Judgement:
+def relation(claim: Claim, variant: Arm, baseline: Arm, *, known: bool) -> Decision:
     """Is one arm higher, lower or the same, by the margin, on the same seeds? `known`: experiment files say why
     the two differ, so that more than one setting may.
     """
     common: dict[str, Any] = {"device": variant.runs[0].device}
     if problem := _incomparable(claim, variant, baseline, known=known):
-        return Judgement(Verdict.NOT_COMPARABLE, problem, seeds=tuple(variant.seeds), **common)
+        return Decision(Verdict.NOT_COMPARABLE, problem, seeds=tuple(variant.seeds), **common)
     if broken := nan_verdict(claim, variant):
         return broken
     if lost := diverged(claim, baseline.runs):
         reason = f"{len(lost)} of {len(baseline.runs)} runs of {claim.versus} diverged: nothing to hold it against"
-        return Judgement(Verdict.INCONCLUSIVE, reason, seeds=tuple(baseline.seeds), **common)
+        return Decision(Verdict.INCONCLUSIVE, reason, seeds=tuple(baseline.seeds), **common)
     seeds = sorted(set(variant.seeds) & set(baseline.seeds))
     if not seeds:
         reason = (
             f"no seed in common: {variant.name} has {_list(variant.seeds)}, {baseline.name} {_list(baseline.seeds)}; "
             f"run it with: scratchlab -m experiment={baseline.name} seed={_list(variant.seeds)}"
         )
-        return Judgement(Verdict.NOT_RUN, reason, **common)
+        return Decision(Verdict.NOT_RUN, reason, **common)
     if problem := unlike(variant, baseline, claim.metric):
-        return Judgement(Verdict.NOT_COMPARABLE, problem, seeds=tuple(seeds), **common)
+        return Decision(Verdict.NOT_COMPARABLE, problem, seeds=tuple(seeds), **common)
     alone = sorted(set(variant.seeds) ^ set(baseline.seeds))
     notes: tuple[str, ...] = (f"seeds that only one arm has are left out: {_list(alone)}",) if alone else ()
     ours = [float(variant.run(seed).metrics[claim.metric]) for seed in seeds]
@@ -93,7 +93,7 @@ def _paired(ours: list[float], theirs: list[float], step: float | None) -> stats
 
 def _direction(
     claim: Claim, ours: list[float], theirs: list[float], step: float | None, common: dict[str, Any]
-) -> Judgement:
+) -> Decision:
     m, sign = metric(claim.metric), 1 if claim.direction is Direction.higher else -1
     found = _paired(ours, theirs, step)
     common |= {"measured": found.value}
@@ -106,29 +106,27 @@ def _direction(
     if found.n == 1:
         reason += "; one pair shows no spread"
         needed = stats.seeds_for_difference(0.01, max(claim.margin, 0.01)) if m.items else 3
-        return Judgement(
+        return Decision(
             Verdict.INCONCLUSIVE, f"{reason}, {needed} seeds would be a start", seeds_needed=needed, **common
         )
     common["interval"] = (found.low, found.high)
     low, high = sorted((sign * found.low, sign * found.high))
     reason += f", interval {m.difference(found.low)} to {m.difference(found.high)}"
     if low > 0 and low >= claim.margin:
-        return Judgement(Verdict.REPRODUCED, reason, **common)
+        return Decision(Verdict.REPRODUCED, reason, **common)
     sd = max(found.sd or 0.0, (step or 0.0) / 2)
     common["detectable"] = detectable = stats.smallest_difference(sd, found.n)
     if high < claim.margin or high <= 0:
         how = "the other way" if high < 0 else "smaller than claimed"
-        return Judgement(Verdict.NOT_REPRODUCED, f"{reason}: {how}", **common)
+        return Decision(Verdict.NOT_REPRODUCED, f"{reason}: {how}", **common)
     distance = abs(sign * found.value - claim.margin)
     needed = stats.seeds_for_difference(sd, distance) if distance > 0 else None
     reason += f"; {found.n} seeds find a difference from {m.width(detectable or math.inf)} on"
     reason += f"; {needed} seeds would decide" if needed else "; no number of seeds would decide"
-    return Judgement(Verdict.INCONCLUSIVE, reason, seeds_needed=needed, **common)
+    return Decision(Verdict.INCONCLUSIVE, reason, seeds_needed=needed, **common)
 
 
-def _same(
-    claim: Claim, ours: list[float], theirs: list[float], step: float | None, common: dict[str, Any]
-) -> Judgement:
+def _same(claim: Claim, ours: list[float], theirs: list[float], step: float | None, common: dict[str, Any]) -> Decision:
     m = metric(claim.metric)
     found = stats.equivalence(ours, theirs, margin=claim.margin, resolution=step)
     common |= {"measured": found.value}
@@ -138,32 +136,32 @@ def _same(
         common["interval"] = (found.low, found.high)
         reason += f", 90% interval {m.difference(found.low)} to {m.difference(found.high)}"
     if found.equivalent:
-        return Judgement(Verdict.REPRODUCED, reason, **common)
+        return Decision(Verdict.REPRODUCED, reason, **common)
     if found.low > claim.margin or found.high < -claim.margin:
-        return Judgement(Verdict.NOT_REPRODUCED, f"{reason}: farther apart than the margin", **common)
+        return Decision(Verdict.NOT_REPRODUCED, f"{reason}: farther apart than the margin", **common)
     differences = [a - b for a, b in zip(ours, theirs, strict=True)]
     sd = max(statistics.stdev(differences) if len(differences) > 1 else (step or claim.margin / 2), (step or 0.0) / 2)
     needed = stats.seeds_for_equivalence(sd, claim.margin, difference=0.0)
     reason += (
         f"; sameness is not shown, and neither is a difference; {needed} seeds would show sameness, if it is there"
     )
-    return Judgement(Verdict.INCONCLUSIVE, reason, seeds_needed=needed, **common)
+    return Decision(Verdict.INCONCLUSIVE, reason, seeds_needed=needed, **common)
 
 
-def ratio(claim: Claim, variant: Arm, baseline: Arm | None) -> Judgement:
+def ratio(claim: Claim, variant: Arm, baseline: Arm | None) -> Decision:
     """Quotients: of counts exactly, of times by an interval, and then only on the published device."""
     if broken := nan_verdict(claim, variant) or (nan_verdict(claim, baseline) if baseline else None):
         return broken
     common: dict[str, Any] = {"seeds": tuple(variant.seeds), "device": variant.runs[0].device}
     timed = metric(claim.metric).timed
     if problem := other_device(claim, [run for arm in (variant, baseline) if arm for run in arm.runs]):
-        return Judgement(Verdict.NOT_COMPARABLE, problem, **common)
+        return Decision(Verdict.NOT_COMPARABLE, problem, **common)
     seeds = sorted(set(variant.seeds) & set(baseline.seeds)) if baseline else variant.seeds
     if not seeds:
-        return Judgement(Verdict.NOT_RUN, f"no seed in common with {claim.versus}", **common)
+        return Decision(Verdict.NOT_RUN, f"no seed in common with {claim.versus}", **common)
     below = [float(baseline.run(s).metrics[claim.metric]) if baseline else 1.0 for s in seeds]
     if not all(below):
-        return Judgement(Verdict.NOT_COMPARABLE, f"{claim.metric} of {claim.versus} is 0: there is no ratio", **common)
+        return Decision(Verdict.NOT_COMPARABLE, f"{claim.metric} of {claim.versus} is 0: there is no ratio", **common)
     found = [float(variant.run(s).metrics[claim.metric]) / b for s, b in zip(seeds, below, strict=True)]
     common |= {"measured": statistics.fmean(found), "seeds": tuple(seeds)}
     if timed:
@@ -177,7 +175,7 @@ def ratio(claim: Claim, variant: Arm, baseline: Arm | None) -> Judgement:
         holds = all(abs(x - claim.value) <= slack for x in found)
         test = f"every ratio equals the published one within its rounding ({slack:.2g})"
     reason = f"ratio {found[0]:.6g} to {claim.versus or 'nothing'}, published {claim.value}"
-    return Judgement(Verdict.REPRODUCED if holds else Verdict.NOT_REPRODUCED, reason, test=test, **common)
+    return Decision(Verdict.REPRODUCED if holds else Verdict.NOT_REPRODUCED, reason, test=test, **common)
 
 
 def _rounding(printed: float) -> float:
@@ -185,15 +183,15 @@ def _rounding(printed: float) -> float:
     return 0.5 * 10.0 ** -len(text.partition(".")[2]) * (1 + 1e-9) if "e" not in text else 0.0
 
 
-def _timed(claim: Claim, found: list[float], common: dict[str, Any]) -> Judgement:
+def _timed(claim: Claim, found: list[float], common: dict[str, Any]) -> Decision:
     common["test"] = f"95% prediction interval for one more ratio of times, at most {TIME_CAP:.0%} to each side"
     if len(found) < REPEATS:
         reason = f"{len(found)} repeats; times need {REPEATS}"
-        return Judgement(Verdict.INCONCLUSIVE, reason, seeds_needed=REPEATS, **common)
+        return Decision(Verdict.INCONCLUSIVE, reason, seeds_needed=REPEATS, **common)
     interval = stats.prediction_interval(found)
     common["interval"] = (interval.low, interval.high)
     reason = f"ratio {interval.value:.3g}, published {claim.value}"
     if not interval.contains(claim.value):
-        return Judgement(Verdict.NOT_REPRODUCED, reason, **common)
+        return Decision(Verdict.NOT_REPRODUCED, reason, **common)
     narrow = interval.half_width <= TIME_CAP * interval.value
-    return Judgement(Verdict.REPRODUCED if narrow else Verdict.INCONCLUSIVE, reason, **common)
+    return Decision(Verdict.REPRODUCED if narrow else Verdict.INCONCLUSIVE, reason, **common)
