@@ -389,11 +389,11 @@ def test_calibration_compares_with_the_published_scores(server: JudgeServer) -> 
     examples = json.loads(published["examples"].read_text())
     # a judge that says what GPT-4 said of model 1, but for two points, and the same each time
     asking = template_config()
-    scores = {
+    said = {
         scores.question(asking, entry, entry["model 1 response"]): min(score + 2, 100)
         for entry, score in zip(examples, gpt4, strict=True)
     }
-    server.reply = lambda question, times: str(scores.get(question, 40))
+    server.reply = lambda question, times: str(said.get(question, 40))
     run = compose.compose(["task=calibrate", f"judge.url={server.address}", "judge.concurrency=4"])
     metrics = record.keep(run, calibrate, changes={}, tracker=Tracker(run.tracking))[0]["metrics"]
     assert metrics["model_1_gpt4_bias"] == pytest.approx(sum(min(s + 2, 100) - s for s in gpt4) / 100)

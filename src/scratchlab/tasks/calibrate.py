@@ -73,9 +73,9 @@ def calibrate(config: Calibrate, record: "Record") -> dict[str, Any]:
     return metrics
 
 
-def same_words(judgement: "Scores", other: "Scores") -> float:
+def same_words(scores: "Scores", other: "Scores") -> float:
     """Share of answers that are the same text in both, whether or not they hold a score."""
-    pairs = list(zip(judgement.answers, other.answers, strict=True))
+    pairs = list(zip(scores.answers, other.answers, strict=True))
     return sum(one == two for one, two in pairs) / len(pairs)
 
 

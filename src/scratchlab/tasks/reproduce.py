@@ -52,7 +52,7 @@ def reproduce(config: Reproduce, record: "Record") -> dict[str, Any]:
         jobs.run_all([jobs.job(item.overrides(config.out)) for item in wanted])
         runs = by_name(read_runs(config.out, seeds=seeds))
     found = [(s, decide(s, runs, files)) for s in stated]
-    rows = [row(s, decision) for s, judgement in found]
+    rows = [row(s, decision) for s, decision in found]
     columns, cells = tables.cells(rows)
     formats.write(record, "verdicts", rows, columns, cells, title="Published claims and what was measured")
     judged = [line for r, line in zip(rows, cells, strict=True) if r["verdict"] != Verdict.NOT_RUN.name]
