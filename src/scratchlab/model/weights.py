@@ -20,7 +20,7 @@ from scratchlab.assets.fetch import Asset, Hub, Web, fetch, sha256
 from scratchlab.model.config import GPTConfig, ModelConfig, WeightsConfig, WeightSource, published_size
 from scratchlab.model.decoder import Decoder
 from scratchlab.model.families import make
-from scratchlab.model.state_files import Stored, copy_into, load_checkpoint, safetensors
+from scratchlab.model.state_files import Stored, copy_into, load_checkpoint, open_safetensors, safetensors
 from scratchlab.model.state_files import optimizer_state as optimizer_state  # offered here too
 from scratchlab.model.state_files import save_state as save_state
 
@@ -157,9 +157,7 @@ def _openai_name(name: str) -> str:
 
 def load_huggingface(model: nn.Module, path: Path) -> None:
     """Load a `model.safetensors` with Hugging Face's GPT-2 names."""
-    from safetensors import safe_open
-
-    with safe_open(path, framework="pt") as file:
+    with open_safetensors(path) as file:
         stored = {
             name.removeprefix("transformer."): tensor
             for name, tensor in safetensors(file).items()
