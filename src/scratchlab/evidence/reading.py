@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 
 from scratchlab.runs.config import Run
 
-
 MOST_SEEDS = 10_000
 """In one range."""
 
