@@ -134,6 +134,10 @@ class Trainable(Enum):
     lora = "lora"
 
 
+LAST_BLOCKS = {Trainable.last_block: 1, Trainable.last_two_blocks: 2}
+"""How many of the last blocks train, with the norm after them, under the choices that name blocks."""
+
+
 class LoRAScaling(Enum):
     """What multiplies A @ B: alpha itself in the book's scripts; alpha / rank in the literature, today's appendix E."""
 
