@@ -100,7 +100,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def judged(*_: Any, **__: Any) -> scores.Decision:
     """What a judge would give who finds every one of the 100 published responses worth a 50, but for one."""
-    return scores.Decision({"model": "made up"}, ["50"] * 100, [50] * 99 + [40])
+    return scores.Scores({"model": "made up"}, ["50"] * 100, [50] * 99 + [40])
 
 
 @pytest.mark.vocabulary
