@@ -98,7 +98,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def judged(*_: Any, **__: Any) -> scores.Decision:
+def judged(*_: Any, **__: Any) -> scores.Scores:
     """What a judge would give who finds every one of the 100 published responses worth a 50, but for one."""
     return scores.Scores({"model": "made up"}, ["50"] * 100, [50] * 99 + [40])
 
