@@ -2,11 +2,9 @@
 
 import ast
 import json
-import re
 import sys
-from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 import pytest
 from conftest import command
@@ -144,31 +142,6 @@ def test_a_run_as_published_is_not_composed_again_to_find_what_was_changed(
     assert changes_recorded() == {} and composed == []
     assert changes_recorded("compute.compile=true") == {"compute.compile": True}
     assert composed == [["experiment=chA_3_parameters"]]
-
-
-def _dataclass_fields(kind: Any, seen: set[type]) -> set[tuple[str, str]]:
-    found: set[tuple[str, str]] = set()
-    if kind in seen:
-        return found
-    seen.add(kind)
-    for field, hint in ((f.name, get_type_hints(kind)[f.name]) for f in fields(kind)):
-        found.add((kind.__name__, field))
-        for inner in (hint, *get_args(hint)):
-            if is_dataclass(inner):
-                found |= _dataclass_fields(inner, seen)
-    return found
-
-
-def test_every_config_field_is_read_somewhere() -> None:
-    text = "\n".join(path.read_text() for path in SOURCE.rglob("*.py"))
-    read = set(re.findall(r"(?:config|self|claim|entry)(?:\.\w+)*\.(\w+)\b(?!\s*:)", text)) | set(
-        re.findall(r"\.(\w+)\b", text)
-    )
-    seen: set[type] = set()
-    unread = {
-        field for task in TASKS.values() for field in _dataclass_fields(task.schema(), seen) if field[1] not in read
-    }
-    assert not unread, f"set but never read: {sorted(unread)}"
 
 
 CONF = sorted(compose.CONF.rglob("*.yaml"))
