@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from conftest import command
+from test_house import SOURCE
 
 from scratchlab.__main__ import main
 from scratchlab.cli import mistakes
@@ -16,7 +17,6 @@ from scratchlab.runs.config import Run
 from scratchlab.runs.identity import changes, fingerprint
 from scratchlab.runs.registry import TASKS
 
-SOURCE = Path(compose.__file__).parent
 ROW_1 = "experiment=ch06_row01_baseline"
 
 MISTAKES = [
@@ -174,7 +174,9 @@ def test_every_option_fits_a_task(path: Path) -> None:
 
 def test_task_modules_import_no_slow_library_at_the_top() -> None:
     slow = {"torch", "pandas", "wandb", "tensorflow", "matplotlib", "scipy", "statsmodels", "transformers"}
-    for path in (SOURCE / "tasks").glob("*.py"):
+    paths = list((SOURCE / "tasks").glob("*.py"))
+    assert len(paths) > 25
+    for path in paths:
         for node in ast.parse(path.read_text()).body:
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
