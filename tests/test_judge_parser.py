@@ -9,7 +9,7 @@ from conftest import real
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scratchlab.data import assets
+from scratchlab.assets import catalogue
 from scratchlab.judging.parser import parse
 
 settings.register_profile("same", deadline=None, derandomize=True)
@@ -327,7 +327,7 @@ def test_the_numbers_of_a_list_are_no_scores(items: list[int], mark: str, score:
     ],
 )
 def test_no_number_of_a_real_response_is_taken_for_the_score(answer: str) -> None:
-    entries = json.loads(real(assets.JUDGED["examples"]).read_text(encoding="utf-8"))
+    entries = json.loads(real(catalogue.JUDGED["examples"]).read_text(encoding="utf-8"))
     texts = [entry[key] for entry in entries for key in ("output", "model 1 response", "model 2 response")]
     assert {parse(answer.format(text)) for text in texts} == {40}
 

@@ -16,8 +16,7 @@ from scratchlab.book import claims, experiments
 from scratchlab.evidence import compare, confounds, goldens
 from scratchlab.evidence.baseline import choose_baseline, choose_metric
 from scratchlab.evidence.runs import arms, by_name, read_runs
-from scratchlab.evidence.verdicts import Decision, Verdict
-from scratchlab.evidence.verdicts import judge as verdict_on
+from scratchlab.evidence.verdicts import Decision, Verdict, decide
 from scratchlab.judging import scores
 from scratchlab.launch import compose
 from scratchlab.report import tables
@@ -99,9 +98,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def judged(*_: Any, **__: Any) -> scores.Decision:
+def judged(*_: Any, **__: Any) -> scores.Scores:
     """What a judge would give who finds every one of the 100 published responses worth a 50, but for one."""
-    return scores.Decision({"model": "made up"}, ["50"] * 100, [50] * 99 + [40])
+    return scores.Scores({"model": "made up"}, ["50"] * 100, [50] * 99 + [40])
 
 
 @pytest.mark.vocabulary
@@ -178,7 +177,7 @@ def test_nothing_is_told_from_a_metrics_name(tmp_path: Path) -> None:
 
 def verdict(out: Path, **claim: Any) -> Decision:
     stated = claims.Stated("variant", claims.parse({"source": "made up"} | claim, "test"))
-    return verdict_on(stated, by_name(read_runs(out)), experiments.read_all())
+    return decide(stated, by_name(read_runs(out)), experiments.read_all())
 
 
 def rows(out: Path, name: str) -> dict[str, dict[str, Any]]:

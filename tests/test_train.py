@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from scratchlab.training import steps
 
 
-def steps(accumulate: int = 1) -> steps.Steps:
+def three_epochs(accumulate: int = 1) -> steps.Steps:
     """Three epochs of five shuffled batches, with dropout, one frozen layer, and a rate that follows the batch."""
     torch.manual_seed(1)
     data = TensorDataset(torch.randn(11, 4), torch.randint(3, (11,)))
@@ -52,7 +52,7 @@ def follow(loop: steps.Steps) -> Iterator[steps.Step]:
 
 @pytest.mark.parametrize("accumulate", [1, 2, 3])
 def test_a_state_written_to_a_file_leads_another_process_to_the_same_numbers(accumulate: int) -> None:
-    whole = steps(accumulate)
+    whole = three_epochs(accumulate)
     expected, states = [], {}
     for step in follow(whole):
         expected.append(step)
@@ -63,7 +63,7 @@ def test_a_state_written_to_a_file_leads_another_process_to_the_same_numbers(acc
     assert len(expected) == len(whole) == 15
     assert {4, 9, 14} <= set(states)  # the ends of the epochs
     for number, state in states.items():
-        other = steps(accumulate)
+        other = three_epochs(accumulate)
         torch.manual_seed(99)
         other.load(torch.load(io.BytesIO(state), weights_only=True))
         assert [*expected[: number + 1], *follow(other)] == expected
@@ -72,7 +72,7 @@ def test_a_state_written_to_a_file_leads_another_process_to_the_same_numbers(acc
 
 
 def test_a_state_between_gradient_and_update_is_refused() -> None:
-    loop = steps(accumulate=2)
+    loop = three_epochs(accumulate=2)
     next(iter(loop))
     assert not loop.complete
     with pytest.raises(RuntimeError, match="batch 0 has not moved the parameters yet: accumulate=2"):
@@ -80,6 +80,6 @@ def test_a_state_between_gradient_and_update_is_refused() -> None:
 
 
 def test_a_state_holds_what_trains_and_not_what_is_frozen() -> None:
-    loop = steps()
+    loop = three_epochs()
     next(iter(loop))
     assert set(loop.state()["trainable"]) == {"2.weight", "2.bias"}

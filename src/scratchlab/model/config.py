@@ -31,17 +31,25 @@ class GPTConfig:
     """The shape of a GPT. Source: chapter 4's `GPT_CONFIG_124M`; dropout in three parts as in exercise 4.3."""
 
     vocab_size: int = 50257
+    """Tokens that can be read and written."""
     context_length: int = 1024
     """Most tokens the model can see at once."""
     emb_dim: int = 768
+    """Width of what flows between the blocks; a multiple of `n_heads`."""
     n_heads: int = 12
+    """Attention heads of a block."""
     n_layers: int = 12
+    """Transformer blocks."""
     qkv_bias: bool = False
+    """Biases of the query, key and value layers; GPT-2's published weights have them."""
     causal: bool = True
     """False lets every token attend to every other (row 17 of the classification table)."""
     drop_rate_emb: float = 0.0
+    """Dropout of the sum of token and position embeddings."""
     drop_rate_shortcut: float = 0.0
+    """Dropout of what is added to a shortcut, twice a block."""
     drop_rate_attn: float = 0.0
+    """Dropout of attention weights."""
 
     def __post_init__(self) -> None:
         for key in ("vocab_size", "context_length", "emb_dim", "n_heads", "n_layers"):
@@ -134,6 +142,10 @@ class Trainable(Enum):
     lora = "lora"
 
 
+LAST_BLOCKS = {Trainable.last_block: 1, Trainable.last_two_blocks: 2}
+"""How many of the last blocks train, with the norm after them, under the choices that name blocks."""
+
+
 class LoRAScaling(Enum):
     """What multiplies A @ B: alpha itself in the book's scripts; alpha / rank in the literature, today's appendix E."""
 
@@ -147,8 +159,11 @@ class TuneConfig:
 
     trainable: Trainable = Trainable.all
     lora_rank: int = 0
+    """lora: columns of A and rows of B, whose product is the update."""
     lora_alpha: float = 0.0
+    """lora: what the update is multiplied by; see `lora_scaling`."""
     lora_scaling: LoRAScaling = LoRAScaling.alpha
+    """lora: multiply by `lora_alpha` itself, as the book's scripts do, or by it over the rank, as in the literature."""
 
     def __post_init__(self) -> None:
         lora = self.trainable is Trainable.lora

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from scratchlab.model.config import LoRAScaling, Trainable, TuneConfig
+from scratchlab.model.config import LAST_BLOCKS, LoRAScaling, Trainable, TuneConfig
 from scratchlab.model.decoder import Decoder
 
 
@@ -91,7 +91,7 @@ def choose_trainable(model: Decoder, config: TuneConfig, *, new_head: bool) -> N
             )
         for parameter in model.out_head.parameters():
             parameter.requires_grad = True
-    blocks = {Trainable.last_block: 1, Trainable.last_two_blocks: 2}.get(config.trainable, 0)
+    blocks = LAST_BLOCKS.get(config.trainable, 0)
     if blocks > len(model.blocks):
         raise ValueError(f"tune={config.trainable.name} needs {blocks} blocks, the model has {len(model.blocks)}")
     if blocks:

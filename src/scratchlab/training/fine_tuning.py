@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from scratchlab.model.config import ModelConfig, Trainable, TuneConfig, WeightsConfig, check_vocabulary
+from scratchlab.model.config import LAST_BLOCKS, ModelConfig, Trainable, TuneConfig, WeightsConfig, check_vocabulary
 from scratchlab.runs.config import TrainingRun
 
 if TYPE_CHECKING:
@@ -24,9 +24,11 @@ class FineTuning(TrainingRun):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_vocabulary(self.model)
-        if self.tune.trainable is Trainable.last_two_blocks and self.model.n_layers < 2:
+        blocks = LAST_BLOCKS.get(self.tune.trainable, 0)
+        if blocks > self.model.n_layers:
             raise ValueError(
-                f"tune=last_two_blocks: model.n_layers={self.model.n_layers}; possible: tune=last_block, tune=all"
+                f"tune={self.tune.trainable.name}: trains {blocks} blocks, but model.n_layers={self.model.n_layers}; "
+                "possible: tune=last_block, tune=all"
             )
         self.weights.check(self.model)
 
