@@ -298,7 +298,7 @@ def _fresh(work: Path) -> Path:
     return folder
 
 
-def warm() -> None:
+def warm(names: Sequence[str]) -> None:
     """Load everything that a child needs, once."""
     import torch
 
@@ -313,8 +313,8 @@ def warm() -> None:
     surroundings(folder)
     os.chdir(folder)
     try:
-        for line in LINES.values():
-            config = compose.compose(list(line))
+        for name in names:
+            config = compose.compose(list(LINES[name]))
             record.keep(config, TASKS[config.task].run, changes={}, tracker=Tracker(config.tracking))
     finally:
         os.chdir(here)
@@ -326,7 +326,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", default=list(LINES))
     parser.add_argument("--step", type=int, default=1, help="try every so many points")
     given = parser.parse_args()
-    warm()
+    warm(given.names)
     bad = 0
     for name in given.names:
         with tempfile.TemporaryDirectory() as work:

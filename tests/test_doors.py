@@ -89,7 +89,7 @@ TEXTS = st.one_of(
 VALUES = st.one_of(NUMBERS, TEXTS, st.none(), st.booleans(), st.just([]), st.lists(NUMBERS, max_size=3))
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(leaf=st.sampled_from(LEAVES), value=VALUES)
 def test_any_value_of_any_key_composes_or_gives_one_clear_error(leaf: tuple[str, str, Any], value: Any) -> None:
     task, key, _ = leaf

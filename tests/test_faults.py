@@ -132,7 +132,6 @@ def stopped_line(monkeypatch: pytest.MonkeyPatch, *more: str) -> tuple[list[str]
 def test_a_damaged_state_costs_what_it_held_and_is_named(
     damage: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    whole, _ = run(*LINES["pretrain"], *TINY, "out=elsewhere")
     line, folder = stopped_line(monkeypatch)
     path = folder / resume.STATE
     if damage == "result":
@@ -146,10 +145,13 @@ def test_a_damaged_state_costs_what_it_held_and_is_named(
         torch.save(state, path)
     else:
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2] if damage == "half" else b"")
-    result, _ = run(*line)
+    with caplog.at_level("INFO"):
+        result, _ = run(*line, "checkpoint_minutes=0")
     assert path.name in caplog.text and ("damaged" in caplog.text or "does not fit" in caplog.text)
     assert ("going on after batch 2" in caplog.text) == (damage == "result")
-    assert result["metrics"]["val_loss"] == whole["metrics"]["val_loss"]
+    if damage == "shapes":  # the one that is found out last
+        whole, _ = run(*LINES["pretrain"], *TINY, "out=elsewhere")
+        assert result["metrics"]["val_loss"] == whole["metrics"]["val_loss"]
 
 
 @pytest.mark.vocabulary
