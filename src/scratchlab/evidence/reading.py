@@ -49,7 +49,7 @@ def seed_list(value: Any) -> list[int]:
             found += numbers
     except (TypeError, ValueError, OverflowError):
         raise ValueError(
-            f"seeds={' '.join(str(value).split())[:200]}: possible: [123,124,125], 123-127 (from the lower to the higher, at most "
-            f"{MOST_SEEDS:,}) or one whole number"
+            f"seeds={' '.join(str(value).split())[:200]}: possible: [123,124,125], 123-127 (from the "
+            f"lower to the higher, at most {MOST_SEEDS:,}) or one whole number"
         ) from None
     return found
