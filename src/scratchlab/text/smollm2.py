@@ -24,8 +24,8 @@ PATTERN = r"""\p{N}|'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?[^\s\p{L}\p{N}]+|\s+(?![^\s\
 def smollm2() -> Tokenizer:
     """SmolLM2's byte-pair encoding; `<|im_end|>` ends a text, and pads.
 
-    Its vocabulary lacks 21 bytes: two thirds occur in no text, the rest are control characters and the first bytes of
-    planes without characters. They are left out of the ids, as llama.cpp and transformers do.
+    Its vocabulary lacks 21 bytes: 13 occur in no text, the others are six control characters and the first bytes of two
+    kinds of rare characters. They are left out of the ids and nothing merges across them, as in llama.cpp.
     """
     return Tokenizer("SmolLM2", VOCABULARY, end=END, pad=END, load=_encoding, files=_files, markers=MARKERS)
 
