@@ -16,10 +16,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from scratchlab.assets import catalogue
 from scratchlab.assets.fetch import Asset, Hub, Web, fetch, sha256
-from scratchlab.model.config import GPTConfig, ModelConfig, WeightsConfig, WeightSource, published_size
+from scratchlab.model.config import ModelConfig, WeightsConfig, WeightSource, published_size
 from scratchlab.model.decoder import Decoder
 from scratchlab.model.families import make
+from scratchlab.model.gguf_files import load_gguf
+from scratchlab.model.gpt import GPT
 from scratchlab.model.state_files import Stored, copy_into, load_checkpoint, open_safetensors, safetensors
 from scratchlab.model.state_files import optimizer_state as optimizer_state  # offered here too
 from scratchlab.model.state_files import save_state as save_state
@@ -103,10 +106,14 @@ def load(model: Decoder, config: WeightsConfig) -> str:
             with side_by_side(index, data) as folder:
                 load_openai(model, folder / "model.ckpt")
             return sha256(data)
+        case WeightSource.smollm2:
+            path = fetch(catalogue.SMOLLM2)
+            load_gguf(model, path)
+            return sha256(path)
 
 
 def _size(model: Decoder) -> str:
-    if not isinstance(model.config, GPTConfig):
+    if not isinstance(model, GPT):
         raise ValueError(
             f"GPT-2's weights do not fit a {type(model).__name__}; possible: weights=random, weights=checkpoint"
         )

@@ -81,11 +81,12 @@ def read_config(folder: Path, schema: type[FineTuning]) -> FineTuning:
     from scratchlab.runs.identity import as_before
     from scratchlab.runs.record import CONFIG
 
-    then = OmegaConf.structured(schema)
+    then = OmegaConf.create()
     for key, value in as_before(schema).items():
         OmegaConf.update(then, key, value)
-    written = OmegaConf.to_container(OmegaConf.load(folder / CONFIG))
+    written = OmegaConf.to_container(OmegaConf.merge(then, OmegaConf.load(folder / CONFIG)))
     assert isinstance(written, dict)
-    config = OmegaConf.to_object(OmegaConf.merge(then, written | {"weights": {"source": "random"}}))
+    written["weights"] = {"source": "random"}
+    config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), written))
     assert isinstance(config, FineTuning)
     return config
