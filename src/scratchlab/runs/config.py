@@ -107,7 +107,8 @@ class TrainingRun(Run):
     """A run whose training goes on where it was stopped."""
 
     checkpoint_minutes: float = bookkeeping(10.0)
-    """Minutes of training after which its state is kept, to go on from if the run is stopped; 0: never."""
+    """Minutes of training after which its state is kept, to go on from if the run is killed; a run that is asked to stop
+    keeps it in any case. 0: never."""
 
     def __post_init__(self) -> None:
         if self.checkpoint_minutes < 0:
