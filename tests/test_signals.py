@@ -54,7 +54,7 @@ class Counted(steps.Steps):
 
 @pytest.fixture
 def handlers() -> Iterator[dict[str, list[Any]]]:
-    """Handlers as a launcher would have set them; each looks at the record when it is called, and notes what it says."""
+    """Handlers as a launcher would have set them; each notes what the record says when it is called."""
     told: dict[str, list[Any]] = {}
 
     def handler(number: int, frame: Any) -> None:

@@ -56,8 +56,15 @@ def one_job(composed: "DictConfig") -> None:
 
     log_to_terminal()  # it may be another process that a launcher has started
     with outcome.one_job() as job:
+        if job is None:
+            return
         chosen = compose.current_choices()
         config = compose.typed(composed, chosen["task"])
+        if config.plan:
+            from scratchlab.launch import plan_table
+
+            plan_table.show_of(config, job.overrides)
+            return
         job.is_(config)
         job.ends(run(config, compose.reference(chosen), job.choices).get("exit_code", 0))
 

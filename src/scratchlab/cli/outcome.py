@@ -6,6 +6,8 @@ there and from its record, so that nothing depends on what came back through a l
 
 import json
 import logging
+import os
+import platform
 import shlex
 import sys
 from collections.abc import Iterator
@@ -43,10 +45,17 @@ class Entry:
     exit_code: int | None = None
     """None until the job came to its end."""
     error: str = ""
+    stopped: str = ""
+    """Why it was not started, or stopped on its way."""
 
     @property
     def words(self) -> str:
         return f"job {self.number} ({shlex.join(self.overrides)})"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more is to come of it: it is done, it failed, or it was asked to stop."""
+        return self.exit_code is not None or bool(self.error or self.stopped) or self.state()[0] == "interrupted"
 
     def state(self) -> tuple[str, str]:
         """How it went, and why if it is not done."""
@@ -55,7 +64,7 @@ class Entry:
         if self.exit_code is not None:
             return "done", ""
         if not self.folder:
-            return "not started", "the sweep ended before it, or its process died at once"
+            return "not started", self.stopped or "the sweep ended before it, or its process died at once"
         run = read_run(Path(self.folder))
         return run.status, run.error or "its process ended without a word"
 
@@ -70,24 +79,89 @@ def read(sweep: Path) -> list[Entry]:
     return sorted(entries, key=lambda entry: entry.number)
 
 
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep's own folder: what its jobs, in whatever process, must know of it."""
+
+    folder: Path
+    _NUMBERS: ClassVar[str] = "launched.json"
+    _STOP: ClassVar[str] = "stop"
+    _RUNNING: ClassVar[str] = "running_"
+
+    def begin(self, fail_fast: bool) -> None:
+        """Make the folder, with nothing left there by another sweep."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for left in (*self.folder.glob(JOB_FILES), *self.folder.glob(f"{self._RUNNING}*"), self.folder / self._STOP):
+            left.unlink(missing_ok=True)
+        self._write([], fail_fast)
+
+    def launches(self, numbers: list[int]) -> int:
+        """Note which jobs a launcher is given; the number that it is to give to the first of them."""
+        before, fail_fast = self._read()
+        self._write([*before, *numbers], fail_fast)
+        return len(before)
+
+    def number(self, launched: int) -> int:
+        """The job that a launcher knows by another number."""
+        numbers, _ = self._read()
+        return numbers[launched] if launched < len(numbers) else launched
+
+    @property
+    def fail_fast(self) -> bool:
+        return self._read()[1]
+
+    def stop(self, reason: str) -> None:
+        """No job starts from now on."""
+        write_atomically(self.folder / self._STOP, reason)
+
+    def stopped(self) -> str:
+        """Why no more jobs start; empty if they do."""
+        path = self.folder / self._STOP
+        return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+    def running(self) -> list[int]:
+        """Processes that are doing a job, on this machine, besides this one."""
+        here = f"{self._RUNNING}{platform.node()}_"
+        found = [int(path.name.removeprefix(here)) for path in self.folder.glob(f"{here}*")]
+        return [process for process in found if process != os.getpid()]
+
+    @contextmanager
+    def is_running(self) -> Iterator[None]:
+        """Around a job: it can be told to stop."""
+        mark = self.folder / f"{self._RUNNING}{platform.node()}_{os.getpid()}"
+        mark.touch()
+        try:
+            yield
+        finally:
+            mark.unlink(missing_ok=True)
+
+    def _read(self) -> tuple[list[int], bool]:
+        path = self.folder / self._NUMBERS
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        return found.get("numbers", []), found.get("fail_fast", False)
+
+    def _write(self, numbers: list[int], fail_fast: bool) -> None:
+        write_atomically(self.folder / self._NUMBERS, json.dumps({"numbers": numbers, "fail_fast": fail_fast}))
+
+
 class SweepFolder(Callback):
-    """Settles before the first job where the sweep's own folder is, and leaves there which jobs are to come."""
+    """Settles before the first job where the sweep's own folder is."""
 
     current: ClassVar[Path | None] = None
     """The folder of the sweep that this process has started."""
+    process: ClassVar[int] = 0
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         folder = Path(config.hydra.sweep.dir).resolve()
-        SweepFolder.current = folder
+        SweepFolder.current, SweepFolder.process = folder, os.getpid()
         quoted = str(folder).replace("'", "\\'")
         with read_write(config), open_dict(config):
             # a job composes it anew from these overrides: `out` may be another one there, and so may the directory
             config.hydra.overrides.hydra.append(f"hydra.sweep.dir='{quoted}'")
             config.hydra.sweep.dir = str(folder)
-        for left in folder.glob(JOB_FILES):  # where hydra.sweep.dir was typed, another sweep may have been there
-            left.unlink()
+        if config.hydra.sweeper._target_ != jobs.PLANNED_SWEEPER:  # which plans first
+            Sweep(folder).begin(config.fail_fast)
         if config.hydra.sweeper._target_ == jobs.BASIC_SWEEPER:
-            folder.mkdir(parents=True, exist_ok=True)
             for number, overrides in enumerate(jobs.split_composed(config)):
                 Entry(number, list(overrides)).write(folder)
 
@@ -95,12 +169,16 @@ class SweepFolder(Callback):
 class Job:
     """The job that this process is doing."""
 
-    def __init__(self, entry: Entry, sweep: Path | None) -> None:
+    def __init__(self, entry: Entry, sweep: Sweep | None) -> None:
         self._entry, self._sweep = entry, sweep
 
     @property
     def choices(self) -> dict[str, str]:
         return self._entry.choices
+
+    @property
+    def overrides(self) -> list[str]:
+        return self._entry.overrides
 
     def is_(self, config: Run) -> None:
         """Leave word of what was chosen, and of where the record will be."""
@@ -121,29 +199,45 @@ class Job:
         self._entry.error = explained or f"{type(error).__name__}: {error}"
         self._leave()
         log.error("%s failed: %s", self._entry.words, self._entry.error, exc_info=None if explained else error)
+        if self._sweep is not None and self._sweep.fail_fast:
+            self._sweep.stop(f"job {self._entry.number} failed, and fail_fast=true")
+
+    def does_not_start(self, reason: str) -> None:
+        self._entry.stopped = reason
+        self._leave()
 
     def _leave(self) -> None:
         if self._sweep is not None:
-            self._entry.write(self._sweep)
+            self._entry.write(self._sweep.folder)
 
 
 @contextmanager
-def one_job() -> Iterator[Job]:
+def one_job() -> Iterator[Job | None]:
     """Around the work of one job: in a sweep, a failure is left in its file and goes no further.
 
     Hydra's sweeper would end the sweep with the batch of the first failure, and a launcher with processes of its own
-    would have to send the exception home.
+    would have to send the exception home. None: the sweep starts no more jobs.
     """
     hydra = HydraConfig.get()
     overrides = [str(word) for word in hydra.overrides.task]
     if hydra.mode is not RunMode.MULTIRUN:
         yield Job(Entry(0, overrides), None)
         return
-    job = Job(Entry(hydra.job.num, overrides), Path(hydra.sweep.dir))
-    try:
-        yield job
-    except Exception as error:
-        job.fails(error)
+    sweep = Sweep(Path(hydra.sweep.dir))
+    job = Job(Entry(sweep.number(hydra.job.num), overrides), sweep)
+    if reason := sweep.stopped():
+        job.does_not_start(reason)
+        yield None
+        return
+    with sweep.is_running():
+        try:
+            yield job
+        except Exception as error:
+            job.fails(error)
+        except KeyboardInterrupt:
+            # where the whole sweep stops, a job in a process of its own ends in peace: others are still at their step
+            if SweepFolder.process == os.getpid() or not sweep.stopped():
+                raise
 
 
 @contextmanager

@@ -29,6 +29,16 @@ class Reproduce(Reading):
     with_weights: bool = False
     """run_missing: also those that need GPT-2 weights."""
 
+    def makes(self) -> list[list[str]]:
+        from scratchlab.book import experiments
+        from scratchlab.evidence.missing import missing_runs
+        from scratchlab.evidence.runs import by_name, read_runs
+
+        files, seeds = experiments.read_all(), self.seed_numbers
+        runs = by_name(read_runs(self.out, seeds=seeds))
+        lacking = missing_runs(chosen_claims(self, files, runs), runs, files, seeds)
+        return [item.overrides(self.out) for item in lacking if self.with_weights or not item.obstacle]
+
     def exit_code(self, metrics: dict[str, Any]) -> int:
         """1 for a claim that is missed and that chance does not explain."""
         return 1 if metrics["beyond_chance"] else 0
@@ -39,7 +49,7 @@ def reproduce(config: Reproduce, record: "Record") -> dict[str, Any]:
     from scratchlab.evidence.missing import missing_runs
     from scratchlab.evidence.runs import by_name, read_runs
     from scratchlab.evidence.verdicts import Verdict, decide, misses, row
-    from scratchlab.launch import jobs
+    from scratchlab.launch import jobs, plan, plan_table
     from scratchlab.report import formats, terminal
     from scratchlab.report import verdicts as tables
 
@@ -50,7 +60,9 @@ def reproduce(config: Reproduce, record: "Record") -> dict[str, Any]:
     lacking = missing_runs(stated, runs, files, seeds)
     if config.run_missing:
         wanted = [item for item in lacking if config.with_weights or not item.obstacle]
-        jobs.run_all([jobs.job(item.overrides(config.out)) for item in wanted])
+        found_missing = [jobs.job(item.overrides(config.out)) for item in wanted]
+        plan_table.show(plan.make(found_missing, estimated=True))
+        jobs.run_all(found_missing)
         runs = by_name(read_runs(config.out, seeds=seeds))
     found = [(s, decide(s, runs, files)) for s in stated]
     rows = [row(s, decision) for s, decision in found]
