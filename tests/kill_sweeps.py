@@ -73,14 +73,17 @@ def repeated(cwd: Path) -> list[str]:
 
 
 def moment(draw: random.Random, seconds: float, cwd: Path, process: "subprocess.Popen[bytes]") -> None:
-    """Wait until some job has begun that had not when the sweep was started, and a random while more."""
-    before = {path: path.stat().st_mtime_ns for path in (cwd / "outputs").glob(f"*/*/{record.CONFIG}")}
-    while process.poll() is None:
-        now = {path: path.stat().st_mtime_ns for path in (cwd / "outputs").glob(f"*/*/{record.CONFIG}")}
-        if now != before:
-            break
+    """Wait until a random number of further jobs are done, and for a random part of `seconds`, those of a job."""
+    done = len(results(cwd)) + draw.randint(0, JOBS // 4)
+    begun = _begun(cwd)
+    while process.poll() is None and (len(results(cwd)) < done or _begun(cwd) == begun):
         time.sleep(0.02)
     time.sleep(draw.uniform(0, seconds))
+
+
+def _begun(cwd: Path) -> dict[Path, int]:
+    """When each run was last begun."""
+    return {path: path.stat().st_mtime_ns for path in (cwd / "outputs").glob(f"*/*/{record.CONFIG}")}
 
 
 def prove(launcher: str, *, seed: int, kills: int, folder: Path) -> list[str]:
@@ -97,7 +100,7 @@ def prove(launcher: str, *, seed: int, kills: int, folder: Path) -> list[str]:
     kept: dict[str, bytes] = {}
     for kill in range(1, kills + 1):
         process = start(killed, launcher)
-        moment(draw, seconds / (kills + 2), killed, process)
+        moment(draw, seconds / JOBS, killed, process)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         kept = results(killed)

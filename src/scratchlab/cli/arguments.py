@@ -18,7 +18,7 @@ def prepare(arguments: list[str]) -> list[str]:
 
 
 def quote_lists(arguments: list[str]) -> list[str]:
-    """Put the values of `LISTS` in quotes where they hold commas or `=`, unless the command is a sweep or has done so."""
+    """Put the values of `LISTS` in quotes where they hold commas or `=`, but not in a sweep, nor twice."""
     if {"-m", "--multirun"} & set(arguments):
         return arguments
     quoted = []
