@@ -255,6 +255,8 @@ def started(*words: str, cwd: Path) -> "subprocess.Popen[str]":
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # where tests run in the background, Ctrl-C is ignored by them and by all they start
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
@@ -268,14 +270,25 @@ def under_way(cwd: Path, *, lines: int = 20) -> list[Path]:
 @pytest.mark.vocabulary
 @pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_a_sweep_that_is_asked_to_stop_keeps_what_its_jobs_have_done(launcher: str, tmp_path: Path) -> None:
+    stopped(launcher, tmp_path, lambda process: process.send_signal(signal.SIGTERM), 143)  # to the sweep alone
+
+
+@pytest.mark.vocabulary
+@pytest.mark.parametrize("launcher", LAUNCHERS[1:])
+def test_ctrl_c_reaches_jobs_in_other_processes_and_they_end_with_their_step(launcher: str, tmp_path: Path) -> None:
+    stopped(launcher, tmp_path, lambda process: os.killpg(process.pid, signal.SIGINT), 130)  # as a terminal does
+
+
+def stopped(launcher: str, tmp_path: Path, stop: Callable[["subprocess.Popen[str]"], None], code: int) -> None:
+    """Stop a sweep whose jobs are training, and look at what it leaves."""
     jobs_at_once = ["hydra.launcher.n_jobs=2"] if launcher == "joblib" else []
     words = [*LONG, "train.epochs=50", "seed=1,2,3", f"hydra/launcher={launcher}", *jobs_at_once]
     process = started(*words, cwd=tmp_path)
     at_once = {"basic": 1, "apart": 3, "joblib": 2}[launcher]
     wait_for(lambda: len(under_way(tmp_path)) == at_once, process)
-    process.send_signal(signal.SIGTERM)  # to the sweep alone
+    stop(process)
     _, stderr = process.communicate(timeout=100)
-    assert process.returncode == 143, stderr
+    assert process.returncode == code, stderr
     assert statuses(tmp_path / "outputs") == ["interrupted"] * at_once
     assert len(list(tmp_path.glob("outputs/*/*/checkpoint/training.pt"))) == at_once
     assert len(re.findall("^interrupted: job", stderr, re.M)) == at_once

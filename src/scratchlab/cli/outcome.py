@@ -66,7 +66,7 @@ class Entry:
         if not self.folder:
             return "not started", self.stopped or "the sweep ended before it, or its process died at once"
         run = read_run(Path(self.folder))
-        return run.status, run.error or "its process ended without a word"
+        return run.status, self.stopped or run.error or "its process ended without a word"
 
     def write(self, sweep: Path) -> None:
         text = json.dumps(asdict(self), indent=1, ensure_ascii=False)
@@ -173,6 +173,10 @@ class Job:
         self._entry, self._sweep = entry, sweep
 
     @property
+    def words(self) -> str:
+        return self._entry.words
+
+    @property
     def choices(self) -> dict[str, str]:
         return self._entry.choices
 
@@ -229,6 +233,7 @@ def one_job() -> Iterator[Job | None]:
         job.does_not_start(reason)
         yield None
         return
+    log.info("%s", job.words)
     with sweep.is_running():
         try:
             yield job

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf
@@ -46,6 +45,8 @@ def run(config: DictConfig, launcher: Launcher) -> None:
     if len(planned) > 1:
         for line in (plan.summary(planned), *plan.left_out(planned)):
             log.info("%s", line)
+    for library in ("hydra", "hydra_plugins"):  # whose launchers count the jobs in another way
+        logging.getLogger(library).setLevel(logging.WARNING)
     by_number = {entry.number: entry for entry in entries}
     with _asked_to_stop(sweep):
         _launch(launcher, [by_number[one.number] for one in planned if one.runs], sweep, config.hydra.sweeper)
@@ -59,7 +60,9 @@ def _entry(one: Planned) -> Entry:
     entry.folder = str(one.job.folder.resolve())
     if one.state == plan.DONE:
         entry.exit_code = 0
-    elif one.state != plan.RUNNING:
+    elif one.state == plan.RUNNING:
+        entry.stopped = "another process is doing it"
+    else:
         entry.error = f"{one.reason} (before; see retry)"
     return entry
 
@@ -114,10 +117,7 @@ def _asked_to_stop(sweep: Sweep) -> Iterator[None]:
                 continue
 
     asked: list[str] = []
-    before: dict[int, Any] = {}
-    for number in map(int, (signal.SIGTERM, signal.SIGINT)):
-        if signal.getsignal(number) not in (signal.SIG_IGN, None):
-            before[number] = signal.signal(number, handle)
+    before = signals.take_over(handle)
     try:
         yield
     finally:

@@ -48,7 +48,7 @@ def make(jobs: Sequence[Job], retry: Retry = Retry.none, *, estimated: bool = Fa
     first: dict[tuple[str, ...], int] = {}
     planned: list[Planned] = []
     for number, job in enumerate(jobs):
-        original = first.setdefault(_same(job), number)
+        original = first.setdefault(_same(job), number) if job.config.reusable else number
         if original != number:
             why = _without_effect(job, jobs[original])
             planned.append(Planned(number, job, planned[original].state, why, copy_of=original, runs=False))

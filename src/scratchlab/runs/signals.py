@@ -99,7 +99,7 @@ def ending_once() -> Iterator[Ending]:
     that was there before is called.
     """
     ending = Ending()
-    before = _take_over(ending.handle) if threading.current_thread() is threading.main_thread() else {}
+    before = take_over(ending.handle) if threading.current_thread() is threading.main_thread() else {}
     _current.append(ending)
     try:
         yield ending
@@ -117,7 +117,7 @@ def ending_once() -> Iterator[Ending]:
         raise as_exception(ending.missed)
 
 
-def _take_over(handle: Callable[[int, FrameType | None], None]) -> dict[int, Any]:
+def take_over(handle: Callable[[int, FrameType | None], None]) -> dict[int, Any]:
     """Set a handler for what asks to end; the handlers before, by signal."""
     before: dict[int, Any] = {}
     for name in ASKING:
