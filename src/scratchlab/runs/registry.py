@@ -46,6 +46,7 @@ TASKS = {
     "count": Task("count", "Count", "count_parameters", "4"),
     "coverage": Task("coverage", "Coverage", "coverage", "evidence"),
     "deterministic": Task("deterministic", "Deterministic", "deterministic", "5"),
+    "doctor": Task("doctor", "Doctor", "doctor", "any"),
     "dropout": Task("dropout", "Dropout", "dropout", "4"),
     "export": Task("export", "Export", "export", "any"),
     "generate": Task("generate", "Generate", "generate", "5"),
