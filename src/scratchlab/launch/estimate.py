@@ -5,7 +5,7 @@ with which the time of training grows.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -49,11 +49,10 @@ class _Run:
 class Estimates:
     """What finished runs tell about jobs of their kind."""
 
-    def __init__(self, jobs: Iterable[Job]) -> None:
+    def __init__(self, jobs: Sequence[Job]) -> None:
         self._kinds: dict[str, list[_Run]] = {}
-        outs = {Path(job.config.out): job.config.task for job in jobs}
         tasks = {job.config.task for job in jobs}
-        for out in outs:
+        for out in {Path(job.config.out) for job in jobs}:
             newest = sorted(out.glob(f"*/*/{record.RESULT}"), key=lambda path: path.stat().st_mtime, reverse=True)
             for path in newest[:MOST_READ]:
                 run = read_run(path.parent)

@@ -36,33 +36,40 @@ def compose_all(splits: Sequence[Words], first: Words = ()) -> list[Job | Except
     """
     templates: dict[Words, Template] = {}
     found: list[Job | Exception] = []
+    known: dict[tuple[Words, str], Exception] = {}
+    """What Hydra said of a word that has no place in what it composed from others."""
     wrong = 0
     with jobs.at_hand():
         values_are = _values_are(splits)
         for words in splits:
-            values = tuple(word for word in words if values_are[word])
             base = tuple(word for word in words if not values_are[word])
-            if base not in templates:
-                templates[base] = Template((*first, *base))
+            template = templates.setdefault(base, Template((*first, *base)))
+            told: Exception
             try:
-                found.append(templates[base].job(words, values))
+                found.append(template.job(words, tuple(word for word in words if values_are[word])))
                 continue
+            except _NotQuickly as slow:
+                place, told = (base, slow.word), known.get((base, slow.word), slow)
             except Exception as error:
-                wrong += 1
-                instead = error
-            if wrong <= LOOKED_INTO or isinstance(instead, _NotQuickly):
+                place, told = None, error
+            wrong += place is None
+            if isinstance(told, _NotQuickly) or (place is None and wrong <= LOOKED_INTO):
                 try:
-                    one = jobs.job((*first, *words))
-                    found.append(dataclasses.replace(one, overrides=words))
+                    found.append(dataclasses.replace(jobs.job((*first, *words)), overrides=words))
                     continue
                 except Exception as error:
-                    instead = error
-            found.append(instead)
+                    told = error
+                if place is not None:
+                    known[place] = told
+            found.append(told)
     return found
 
 
 class _NotQuickly(Exception):
-    """This job has to be composed by Hydra."""
+    """This job has to be composed by Hydra: because of a word, or of what it shares with others where that is empty."""
+
+    def __init__(self, word: str) -> None:
+        self.word = word
 
 
 def _values_are(splits: Iterable[Words]) -> dict[str, bool]:
@@ -87,18 +94,26 @@ class Template:
         """Values that the example has otherwise than the composition, by key."""
         self.example: Run | None = None
         self._values: dict[str, Any] = {}
+        self._of_no_use = False
 
     @cached_property
     def _composed(self) -> tuple[str, DictConfig, dict[str, Any]]:
         """The task, the strict configuration without any values set, and its leaves."""
-        composed = compose.untyped(list(self.words))
+        if self._of_no_use:
+            raise _NotQuickly("")
+        self._of_no_use = True  # unless this comes to its end
+        try:
+            composed = compose.untyped(list(self.words))
+        except Exception as error:
+            raise _NotQuickly("") from error
         task = compose.choices_of(composed)["task"]
         raw = OmegaConf.to_container(compose.own(composed), resolve=False)
         if "${" in str(raw):
-            raise _NotQuickly("a value depends on others")
+            raise _NotQuickly("")  # a value depends on others
         strict = OmegaConf.merge(OmegaConf.structured(TASKS[task].schema()), raw)
         assert isinstance(strict, DictConfig)
         leaves: Any = OmegaConf.to_container(strict)
+        self._of_no_use = False
         return task, strict, dotted(leaves, keep=("claims",))
 
     def job(self, words: Words, values: Words) -> Job:
@@ -110,7 +125,7 @@ class Template:
         """
         wanted = {parsed(word).key_or_group: self._value(word) for word in values}
         if len(wanted) < len(values):
-            raise _NotQuickly("a key is set twice")
+            raise _NotQuickly(" ".join(words))  # a key is set twice
         if self.example is None:
             _, strict, leaves = self._composed
             example = copy.deepcopy(strict)
@@ -124,7 +139,7 @@ class Template:
             leaves = self._composed[2]
             changed = {key: wanted.get(key, leaves[key]) for key in {**self.set, **wanted}}
             if any(value == "???" for value in changed.values()):
-                raise _NotQuickly("a value that must be given is missing")
+                raise _NotQuickly(" ".join(words))  # a value that must be given is missing
             check(changed)
             config = _replaced(self.example, changed)
         return Job(words, config, record.folder_of(config), jobs.choices(words, type(config)))
@@ -137,13 +152,13 @@ class Template:
             _, strict, leaves = self._composed
             plain = override.type is OverrideType.CHANGE and override.package is None and key in leaves
             if not plain or override.is_sweep_override() or key == "claims":
-                raise _NotQuickly("no value of this configuration")
+                raise _NotQuickly(word)
             before = leaves[key]
             try:
                 OmegaConf.update(strict, key, override.value())
-                (self._values[word],) = dotted({key: _read(strict, key)}, keep=(key,)).values()
+                self._values[word] = _read(strict, key)
             except OmegaConfBaseException as error:
-                raise _NotQuickly(str(error)) from error
+                raise _NotQuickly(word) from error
             finally:
                 OmegaConf.update(strict, key, before)
         return self._values[word]
