@@ -107,6 +107,11 @@ class Sweep:
         return numbers[launched] if launched < len(numbers) else launched
 
     @property
+    def launched(self) -> int:
+        """Jobs that launchers were given so far; 0 where another sweeper does not say."""
+        return len(self._read()[0])
+
+    @property
     def fail_fast(self) -> bool:
         return self._read()[1]
 
@@ -233,7 +238,7 @@ def one_job() -> Iterator[Job | None]:
         job.does_not_start(reason)
         yield None
         return
-    log.info("%s", job.words)
+    log.info("%d of %d: %s", hydra.job.num + 1, max(sweep.launched, hydra.job.num + 1), job.words)
     with sweep.is_running():
         try:
             yield job
