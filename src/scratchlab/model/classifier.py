@@ -13,14 +13,34 @@ def class_logits(model: Decoder, ids: Tensor, position: Position) -> Tensor:
     `mean` averages logits over every position, padding included, as published; the head is linear, so this is
     the same as averaging what the head reads.
     """
-    x = model.states(ids)
+    return logits_at(model, model.states(ids), ids, position)
+
+
+def logits_at(model: Decoder, x: Tensor, ids: Tensor, position: Position) -> Tensor:
+    """The same from the states (B, T, C) that the blocks make of `ids`."""
     match position:
         case Position.first:
             return model.head(x[:, 0])
         case Position.last:
             return model.head(x[:, -1])
         case Position.last_real:
-            rows = torch.arange(len(ids), device=ids.device)
-            return model.head(x[rows, (ids != model.tokenizer.pad).sum(dim=1) - 1])
+            return model.head(x[torch.arange(len(ids), device=ids.device), place(model, ids, position)])
         case Position.mean:
             return model.head(x).mean(dim=1)
+
+
+def place(model: Decoder, ids: Tensor, position: Position) -> Tensor:
+    """Where in each row of `ids` (B, T) the class is read, (B).
+
+    Raises:
+        ValueError: it is read everywhere.
+    """
+    match position:
+        case Position.first:
+            return ids.new_zeros(len(ids))
+        case Position.last:
+            return ids.new_full((len(ids),), ids.shape[1] - 1)
+        case Position.last_real:
+            return (ids != model.tokenizer.pad).sum(dim=1) - 1
+        case Position.mean:
+            raise ValueError("position=mean: no one place is read")

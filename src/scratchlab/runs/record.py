@@ -50,6 +50,8 @@ class Record:
         self.tracker = tracker
         self.hashes: dict[str, str] = {}
         self.device = ""
+        self.computed: dict[str, Any] = {}
+        """How it was computed, as far as that is no part of what was computed."""
         self._history = (folder / HISTORY).open("a", encoding="utf-8")
 
     def history(self, **values: Any) -> None:
@@ -182,6 +184,7 @@ def _execute(
                 "git": environment.git(),
                 "hashes": record.hashes,
                 "device": record.device,
+                "computed": record.computed,
                 "signature": signature(config, record),
             }
             record.close()

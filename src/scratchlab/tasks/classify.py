@@ -64,7 +64,7 @@ class Classify(FineTuning):
 def classify(config: Classify, record: "Record") -> dict[str, Any]:
     from scratchlab.data import spam
     from scratchlab.model import compute
-    from scratchlab.training import evaluate, fit, steps
+    from scratchlab.training import evaluate, fit, frozen, steps
     from scratchlab.training.resume import Resume
 
     machine = compute.prepare(config.compute)
@@ -73,8 +73,8 @@ def classify(config: Classify, record: "Record") -> dict[str, Any]:
     record.hashes |= {f"{name}_split": split.fingerprint() for name, split in encoded.splits.items()}
     model, record.hashes["weights"] = config.build()
     machine.prepare(model)
-    loaders = spam.loaders(encoded.splits, config.train.batch_size)
-    logits_of = evaluate.class_logits_of(model, machine, config.position)
+    splits, logits_of, record.computed["reuse_frozen"] = frozen.reuse(model, machine, config.position, encoded.splits)
+    loaders = spam.loaders(splits, config.train.batch_size)
     loss_of = evaluate.class_loss(logits_of, machine, config.train.ignore_index)
     batches = config.train.eval_batches
 

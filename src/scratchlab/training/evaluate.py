@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from scratchlab.data import instructions, spam
+from scratchlab.data import instructions
 from scratchlab.model.classifier import class_logits
 from scratchlab.model.compute import Compute
 from scratchlab.model.config import Position
@@ -69,24 +69,22 @@ def target_loss(model: nn.Module, machine: Compute) -> Callable[[instructions.Ba
     return loss_of
 
 
-def class_logits_of(model: Decoder, machine: Compute, position: Position) -> Callable[[Tensor], Tensor]:
-    """Ids (B, T) to class logits (B, classes), read at `position`."""
+def class_logits_of(model: Decoder, machine: Compute, position: Position) -> Callable[[Any], Tensor]:
+    """A batch, whose first part are ids (B, T), to class logits (B, classes), read at `position`."""
 
-    def logits_of(ids: Tensor) -> Tensor:
+    def logits_of(batch: Any) -> Tensor:
         with machine.autocast():
-            return class_logits(model, ids.to(machine.device), position)
+            return class_logits(model, batch[0].to(machine.device), position)
 
     return logits_of
 
 
-def class_loss(
-    logits_of: Callable[[Tensor], Tensor], machine: Compute, ignore_index: int
-) -> Callable[[spam.Batch], Tensor]:
+def class_loss(logits_of: Callable[[Any], Tensor], machine: Compute, ignore_index: int) -> Callable[[Any], Tensor]:
     """The mean cross-entropy of a batch's labels, those equal to `ignore_index` left out."""
 
-    def loss_of(batch: spam.Batch) -> Tensor:
-        ids, labels, _ = batch
-        return F.cross_entropy(logits_of(ids).float(), labels.to(machine.device), ignore_index=ignore_index)
+    def loss_of(batch: Any) -> Tensor:
+        _, labels, *_ = batch
+        return F.cross_entropy(logits_of(batch).float(), labels.to(machine.device), ignore_index=ignore_index)
 
     return loss_of
 
@@ -112,19 +110,18 @@ class Predictions:
         return (self.predicted == self.labels).double().mean().item()
 
 
-def predict(
-    loader: "DataLoader[Any]", logits_of: Callable[[Tensor], Tensor], batches: int | None = None
-) -> Predictions:
-    """Classify the first `batches` (all: None) of a loader of (ids, labels, indices).
+def predict(loader: "DataLoader[Any]", logits_of: Callable[[Any], Tensor], batches: int | None = None) -> Predictions:
+    """Classify the first `batches` (all: None) of a loader of (ids, labels, indices, and whatever `logits_of` reads).
 
     Raises:
         ValueError: the loader gives no batch.
     """
     indices, labels, logits = [], [], []
-    for ids, label, index in islice(loader, batches):
+    for batch in islice(loader, batches):
+        _, label, index, *_ = batch
         indices.append(index)
         labels.append(label)
-        logits.append(logits_of(ids).float().cpu())
+        logits.append(logits_of(batch).float().cpu())
     if not logits:
         raise ValueError("no batch to classify: the split is smaller than one batch; lower train.batch_size")
     all_labels, all_logits = torch.cat(labels), torch.cat(logits)
