@@ -160,7 +160,9 @@ def test_every_option_fits_a_task(path: Path) -> None:
     users = [task for task in TASKS if f"/{group}:" in (compose.CONF / "task" / f"{task}.yaml").read_text()]
     assert users, f"no task chooses from {group}"
     own_file = [f"data.path={__file__}"]
-    extra = {"checkpoint": [f"weights.path={__file__}"], "text": own_file, "entries": own_file}.get(option, [])
+    beside = {"checkpoint": [f"weights.path={__file__}"], "text": own_file, "entries": own_file}
+    beside["smollm2"] = ["model=smollm2_135m"] if group == "weights" else []
+    extra = beside.get(option, [])
     problems = []
     for task in users:
         line = [f"task={task}", f"{group}={option}", *extra]
