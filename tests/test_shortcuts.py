@@ -18,7 +18,7 @@ from scratchlab.runs.config import ComputeConfig, Device
 from scratchlab.training import evaluate, frozen, steps
 
 WORDS, ROWS, BATCH = 30, 14, 4
-PLAIN: Mapping[str, Any] = {"reuse_frozen": False}
+PLAIN: Mapping[str, Any] = {"reuse_frozen": False, "only_needed": False}
 SHAPES: dict[Family, dict[str, Any]] = {
     Family.gpt: {"n_heads": 2, "qkv_bias": True},
     Family.llama: {"n_heads": 4, "n_kv_heads": 2, "ff_dim": 24, "rope_theta": 1e4, "norm_eps": 1e-5},
@@ -69,9 +69,9 @@ def trained(choice: Mapping[str, Any], **shortcuts: Any) -> tuple[list[float], l
     """Batch losses, evaluation losses and predictions, and where the generator stands at the end."""
     machine = compute.prepare(ComputeConfig(device=Device.cpu, **shortcuts))
     model = model_of(choice)
-    splits, logits_of, _ = frozen.reuse(model, machine, choice["position"], splits_of(choice, model))
-    loaders = spam.loaders(splits, 1 if choice["padding"] == "none" else BATCH)
-    loss_of = evaluate.class_loss(logits_of, machine, -100)
+    shortened = frozen.shorten(model, machine, choice["position"], splits_of(choice, model))
+    loaders = spam.loaders(shortened.splits, 1 if choice["padding"] == "none" else BATCH)
+    loss_of = evaluate.class_loss(shortened.logits_of, machine, -100)
     torch.manual_seed(choice["seed"])
     optimizer = steps.adamw(model, lr=1e-3, weight_decay=0.1)
     batch_losses, losses = [], []
@@ -81,7 +81,9 @@ def trained(choice: Mapping[str, Any], **shortcuts: Any) -> tuple[list[float], l
             with evaluate.evaluating(model):
                 losses += [evaluate.mean_loss(loader, loss_of) for loader in loaders.values()]
     with evaluate.evaluating(model):
-        found = [evaluate.predict(loader, logits_of) for loader in loaders.values()]
+        found = [
+            evaluate.predict(loader, shortened.logits_of, lengths=shortened.lengths) for loader in loaders.values()
+        ]
     predicted = [row for one in found for row in torch.stack([one.indices, one.labels, one.predicted]).T.tolist()]
     return batch_losses, losses, predicted, torch.get_rng_state()
 

@@ -51,9 +51,9 @@ class EncodedMessages(Dataset[Batch]):
             return self.rows[picked], self.labels[picked], picked
         return torch.stack([self.rows[i] for i in indices]), self.labels[picked], picked
 
-    def lengths(self) -> list[int]:
-        """Tokens of each row."""
-        return [len(row) for row in self.rows]
+    def row(self, index: int) -> Tensor:
+        """The token ids of one message, padding included, (T)."""
+        return self.rows[index]
 
     def fingerprint(self) -> str:
         """Hash of every id and label, in order."""

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from scratchlab.model.cache import KeyValueCache
 from scratchlab.model.config import GPTConfig
-from scratchlab.model.decoder import Block, Decoder
+from scratchlab.model.decoder import Block, Decoder, picked, up_to
 
 
 class LayerNorm(nn.Module):
@@ -48,15 +48,23 @@ class MultiHeadAttention(nn.Module):
         B, T, C = x.shape
         return x.view(B, T, self.n_heads, C // self.n_heads).transpose(1, 2)  # (B, H, T, D)
 
-    def forward(self, x: Tensor, cache: KeyValueCache | None = None, mask: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        cache: KeyValueCache | None = None,
+        mask: Tensor | None = None,
+        at: Tensor | None = None,
+    ) -> Tensor:
         """Map (B, T, C) to (B, T, C).
 
         `mask`: boolean, broadcastable to (B, H, T, all tokens), True where attention is allowed; it replaces the causal
-        rule. Without it a cached call may bring several tokens only while the cache is empty.
+        rule. Without it a cached call may bring several tokens only while the cache is empty. `at` (B): queries
+        at one place of each row alone, and the output is (B, 1, C); a causal call needs the mask.
         """
-        B, T, C = x.shape
+        asking = x if at is None else picked(x, at)
+        B, T, C = asking.shape
         query, key, value = (
-            self._heads(self.W_query(x)),
+            self._heads(self.W_query(asking)),
             self._heads(self.W_key(x)),
             self._heads(self.W_value(x)),
         )
@@ -110,6 +118,12 @@ class TransformerBlock(Block):
         """As `Block.forward`; positions are in `x` already, since GPT-2 adds them to the embedding."""
         x = x + self.drop_shortcut(self.att(self.norm1(x), cache, mask))
         return x + self.drop_shortcut(self.ff(self.norm2(x)))
+
+    def forward_at(self, x: Tensor, positions: Tensor, at: Tensor) -> Tensor:
+        """As `Block.forward_at`: keys and values of every token, the rest of one a row."""
+        mask = up_to(at, x.shape[1]) if self.att.causal else None
+        x = picked(x, at) + self.drop_shortcut(self.att(self.norm1(x), mask=mask, at=at))  # (B, 1, C)
+        return (x + self.drop_shortcut(self.ff(self.norm2(x))))[:, 0]
 
 
 class GPT(Decoder):

@@ -36,6 +36,8 @@ class ComputeConfig:
     """Compute once, and keep in the cache folder, what frozen blocks give for each example (chapter 6)."""
     frozen_gigabytes: float = bookkeeping(8.0)
     """Most that is kept there; what was used longest ago makes room."""
+    only_needed: bool = bookkeeping(True)
+    """Leave out what cannot act on the class: tokens after it is read, and the last block but there (chapter 6)."""
 
     def __post_init__(self) -> None:
         if self.threads < 0:

@@ -12,15 +12,15 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from itertools import accumulate
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
 from scratchlab.data.spam import EncodedMessages
-from scratchlab.model.classifier import logits_at, place
+from scratchlab.model.classifier import logits_from, needed, place
 from scratchlab.model.compute import Compute
 from scratchlab.model.config import Position
 from scratchlab.model.decoder import Decoder
@@ -29,13 +29,12 @@ from scratchlab.runs import environment
 from scratchlab.runs.config import ComputeConfig, Precision
 from scratchlab.runs.identity import plain
 from scratchlab.training import evaluate, kept, steps
+from scratchlab.training.kept_split import KeptSplit, WithKept
 
 log = logging.getLogger(__name__)
 
 REVISION = 1
 """Raised when the same key would be given to other numbers."""
-ROWS = 8
-"""Examples that go through the frozen part together, whatever the run's batches are."""
 
 
 class Depth(Enum):
@@ -74,70 +73,63 @@ class Prefix:
                 depth = Depth.mean
         return cls(model, machine, position, blocks, depth)
 
-    def refusal(self, ids: Tensor) -> str:
+    def refusal(self) -> str:
         """Why nothing is gained, or nothing can be kept; empty where it can."""
         if not self.blocks:
             return "no block is frozen"
-        return "the frozen blocks draw random numbers" * self._draws(ids)
+        one = torch.zeros(1, 1, dtype=torch.long)
+        draws = steps.draws_in_training(self.model, lambda: self.states(one, self.blocks))
+        return "the frozen blocks draw random numbers" * draws
 
-    def _draws(self, ids: Tensor) -> bool:
-        """Whether the frozen part draws in training, found by letting it; the generators are put back."""
-        before, training = steps.draws(self.machine.device), self.model.training
-        self.model.train()
-        try:
-            with torch.no_grad():
-                self.states(ids)
-            after = steps.draws(self.machine.device)
-        finally:
-            self.model.train(training)
-            steps.set_draws(before)
-        return any(not torch.equal(after[kind], state) for kind, state in before.items())
+    def seen(self, row: Tensor) -> Tensor:
+        """The tokens of a row (T) that can act on the class."""
+        return row[: needed(self.model, row[None], self.position)]
 
-    @property
-    def first_only(self) -> bool:
-        """Whether the first token alone acts on the class: where it is read there, and no token sees a later one."""
-        return self.position is Position.first and self.model.config.causal
-
-    def seen(self, ids: Tensor) -> Tensor:
-        """The tokens that can act on the class."""
-        return ids[:, :1] if self.first_only else ids
-
-    def states(self, ids: Tensor) -> Tensor:
-        """Ids (B, T) through embedding and frozen blocks."""
+    def states(self, ids: Tensor, blocks: int) -> Tensor:
+        """Ids (B, T) through embedding and the first `blocks` blocks, (B, T, C)."""
         ids = ids.to(self.machine.device)
         with self.machine.autocast():
             positions = torch.arange(ids.shape[1], device=ids.device)
             x = self.model.embed(ids, positions)
-            for block in self.model.blocks[: self.blocks]:
+            for block in self.model.blocks[:blocks]:
                 x = block(x, positions)
         return x
 
-    def __call__(self, ids: Tensor) -> Tensor:
-        """What is kept of each row of ids (B, T): (B, T, C) or (B, 1, C)."""
-        ids = self.seen(ids).to(self.machine.device)
-        x = self.states(ids)
+    def __call__(self, rows: list[Tensor]) -> Tensor:
+        """What is kept of rows of tokens, one row after the other: (all their tokens or rows, C).
+
+        Rows of unequal length are padded, which acts on nothing where no token sees a later one.
+        """
+        ids = pad_sequence(rows, batch_first=True)
         match self.depth:
             case Depth.states:
-                return x
+                x = self.states(ids, self.blocks)
+                return torch.cat([row[: len(tokens)] for row, tokens in zip(x, rows, strict=True)])
             case Depth.read:
-                return x[torch.arange(len(x), device=x.device), place(self.model, ids, self.position)][:, None]
-            case Depth.mean:
+                at = torch.cat([place(self.model, row[None], self.position) for row in rows]).to(self.machine.device)
+                x = self.states(ids, self.blocks - 1)
                 with self.machine.autocast():
-                    return self.model.final_norm(x).mean(dim=1, keepdim=True)
+                    return self.model.blocks[-1].forward_at(x, torch.arange(ids.shape[1], device=x.device), at)
+            case Depth.mean:
+                x = self.states(ids, self.blocks)
+                with self.machine.autocast():
+                    return self.model.final_norm(x).mean(dim=1)
 
-    def logits_of(self, batch: Any) -> Tensor:
+    def class_logits_of(self) -> Callable[[Any], Tensor]:
         """A batch of ids, labels, indices and what is kept of them to class logits (B, classes)."""
-        ids, x = (batch[part].to(self.machine.device) for part in (0, 3))
-        with self.machine.autocast():
-            if self.depth is Depth.read:
-                return self.model.head(x[:, 0])
-            if self.depth is Depth.mean:
-                assert self.model.out_head is not None
-                return self.model.out_head(x[:, 0])
-            positions = torch.arange(x.shape[1], device=x.device)
-            for block in self.model.blocks[self.blocks :]:
-                x = block(x, positions)
-            return logits_at(self.model, x, ids, self.position)
+        only_needed = evaluate.needed_only(self.model, self.machine)
+
+        def logits_of(batch: Any) -> Tensor:
+            ids, x = (batch[part].to(self.machine.device) for part in (0, 3))
+            with self.machine.autocast():
+                if self.depth is Depth.read:
+                    return self.model.head(x[:, 0])
+                if self.depth is Depth.mean:
+                    assert self.model.out_head is not None
+                    return self.model.out_head(x[:, 0])
+                return logits_from(self.model, x, ids, self.position, done=self.blocks, only_needed=only_needed())
+
+        return logits_of
 
     def hash(self) -> str:
         """Of all that acts on what is kept, but for the ids."""
@@ -161,86 +153,62 @@ class Prefix:
 
 
 @dataclass(frozen=True)
-class _Split:
-    """One split, and the shape of what is kept of it."""
+class Shortened:
+    """A classification with all that may be left out left out."""
 
-    key: str
-    data: EncodedMessages
-    lengths: list[int]
-    """Rows that are kept of each example."""
-    width: int
-    dtype: torch.dtype
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return sum(self.lengths), self.width
-
-    @property
-    def size(self) -> int:
-        return sum(self.lengths) * self.width * self.dtype.itemsize
+    splits: Mapping[str, Dataset[Any]]
+    """What to make loaders of."""
+    logits_of: Callable[[Any], Tensor]
+    """A batch of theirs to class logits (B, classes)."""
+    lengths: Callable[[Tensor], Tensor] | None
+    """As in `evaluate.predict`; None where batches of like length gain nothing."""
+    computed: dict[str, str]
+    """`reuse_frozen`: a hash of the frozen part whose results are kept, or `off: ` and the reason."""
 
 
-class WithKept(Dataset[Any]):
-    """A split whose batches end with what is kept of their examples; fetched a batch at a time, as without."""
-
-    def __init__(self, data: EncodedMessages, rows: Tensor, lengths: list[int]) -> None:
-        self.data, self.rows, self.lengths = data, rows, lengths
-        self.starts = [0, *accumulate(lengths)]
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-    def __getitems__(self, indices: list[int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        found = [self.rows[self.starts[i] : self.starts[i + 1]] for i in indices]
-        return (*self.data.__getitems__(indices), torch.stack(found))
-
-
-Splits = Mapping[str, Dataset[Any]]
-
-
-def reuse(
-    model: Decoder, machine: Compute, position: Position, splits: Mapping[str, EncodedMessages]
-) -> tuple[Splits, Callable[[Any], Tensor], str]:
-    """What to make loaders of, what gives the class logits of their batches, and how that is computed.
-
-    The last is a hash of the frozen part whose results are kept, or `off: ` and the reason.
-    """
-    settings: ComputeConfig = machine.config
+def shorten(model: Decoder, machine: Compute, position: Position, splits: Mapping[str, EncodedMessages]) -> Shortened:
+    """Keep what frozen blocks give, where that is possible, and leave out what cannot act on the class."""
     prefix = Prefix.of(model, machine, position)
-    first = splits["train"].__getitems__([0])[0]
-    reason = prefix.refusal(first) if settings.reuse_frozen else "compute.reuse_frozen=false"
+    settings: ComputeConfig = machine.config
+    reason = prefix.refusal() if settings.reuse_frozen else "compute.reuse_frozen=false"
     if not reason:
-        shared = prefix.hash()
-        with evaluate.evaluating(model):
-            found = {name: _split(prefix, shared, data, prefix(first)) for name, data in splits.items()}
-            try:
+        try:
+            with evaluate.evaluating(model):
+                shared = prefix.hash()
+                like = prefix([splits["train"].row(0)[:1]])
+                found = {name: _split(prefix, shared, data, like) for name, data in splits.items()}
                 sizes = {split.key: split.size for split in found.values()}
                 if not (reason := kept.make_room(sizes, settings.frozen_gigabytes)):
-                    return {name: _kept(prefix, split) for name, split in found.items()}, prefix.logits_of, shared
-            except OSError as error:
-                reason = f"it cannot be kept: {error}"
+                    with_kept = {name: _kept(prefix, split) for name, split in found.items()}
+                    return Shortened(with_kept, prefix.class_logits_of(), None, {"reuse_frozen": shared})
+        except OSError as error:
+            reason = f"it cannot be kept: {error}"
         log.warning("what %d frozen blocks give is computed again and again: %s", prefix.blocks, reason)
-    return splits, evaluate.class_logits_of(model, machine, position), f"off: {reason}"
+
+    def lengths(ids: Tensor) -> Tensor:
+        return place(model, ids, position)
+
+    logits_of = evaluate.class_logits_of(model, machine, position)
+    by_length = settings.only_needed and position is Position.last_real and model.config.causal
+    return Shortened(splits, logits_of, lengths if by_length else None, {"reuse_frozen": f"off: {reason}"})
 
 
-def _split(prefix: Prefix, shared: str, data: EncodedMessages, like: Tensor) -> _Split:
+def _split(prefix: Prefix, shared: str, data: EncodedMessages, like: Tensor) -> KeptSplit:
+    seen = [prefix.seen(data.row(i)) for i in range(len(data))]
     ids = hashlib.sha256()
-    for part in range(len(data)):
-        ids.update(prefix.seen(data.__getitems__([part])[0]).numpy().tobytes() + b"|")
-    one = prefix.first_only or prefix.depth is not Depth.states
-    lengths = [1] * len(data) if one else data.lengths()
-    return _Split(f"{shared[:24]}_{ids.hexdigest()[:24]}", data, lengths, like.shape[-1], like.dtype)
+    for row in seen:
+        ids.update(row.numpy().tobytes() + b"|")
+    lengths = [len(row) if prefix.depth is Depth.states else 1 for row in seen]
+    return KeptSplit(f"{shared[:24]}_{ids.hexdigest()[:24]}", data, seen, lengths, like.shape[-1], like.dtype)
 
 
-def _kept(prefix: Prefix, split: _Split) -> WithKept:
+def _kept(prefix: Prefix, split: KeptSplit) -> WithKept:
     def parts() -> Iterator[Tensor]:
         size = f"{split.size / kept.GIGABYTE:.3g} GB"
         log.info("keeping what %d frozen blocks give for %d examples: %s", prefix.blocks, len(split.data), size)
-        rows = ROWS if len(set(split.data.lengths())) == 1 else 1  # rows of unequal length make no batch
-        starts = range(0, len(split.data), rows)
-        for start in progress(starts, total=len(starts), what="frozen blocks"):
-            chosen = list(range(start, min(start + rows, len(split.data))))
-            yield prefix(split.data.__getitems__(chosen)[0]).flatten(0, 1)
+        groups = list(split.groups(padded=prefix.model.config.causal and prefix.depth is not Depth.mean))
+        for group in progress(groups, total=len(groups), what="frozen blocks"):
+            yield prefix([split.seen[i] for i in group])
 
     about = f"{type(prefix.model).__name__}, {prefix.blocks} blocks, {prefix.depth.name} of {len(split.data)} examples"
-    return WithKept(split.data, kept.take(split.key, split.shape, split.dtype, parts, about), split.lengths)
+    return WithKept(split, kept.take(split.key, split.shape, split.dtype, parts, about))
