@@ -170,7 +170,7 @@ def test_what_is_damaged_is_computed_again(damage: str, written: list[str], feat
     parts = [torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 4.0], [5.0, 6.0]])]
 
     def taken() -> list[list[float]]:
-        return kept.take("some", (3, 2), torch.float32, lambda: parts, "a test").tolist()
+        return kept.take("some", (3, 2), torch.float32, lambda: parts, "a test").tensor.tolist()
 
     before = taken()
     assert before == torch.cat(parts).tolist() == taken() and len(written) == 1

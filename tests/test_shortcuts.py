@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from scratchlab.data import spam
@@ -33,6 +33,7 @@ CHOICES = st.fixed_dictionaries(
         "causal": st.booleans(),
         "dropout": st.sampled_from(["", "", "emb", "shortcut", "attn"]),
         "seed": st.integers(0, 1000),
+        "without": st.sampled_from(["", "", "reuse_frozen", "only_needed"]),
     }
 )
 
@@ -89,14 +90,58 @@ def trained(choice: Mapping[str, Any], **shortcuts: Any) -> tuple[list[float], l
 
 
 @pytest.mark.usefixtures("_own_folder")
-@settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=30,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(CHOICES)
 def test_training_with_every_shortcut_is_training_without(choice: dict[str, Any]) -> None:
-    ours, plain = trained(choice), trained(choice, **PLAIN)
+    ours, plain = trained(choice, **({choice["without"]: False} if choice["without"] else {})), trained(choice, **PLAIN)
     for found, expected in zip(ours[:2], plain[:2], strict=True):
         assert found[:20] == pytest.approx(expected[:20], abs=2e-6, rel=0)
     assert ours[2] == plain[2]
     assert torch.equal(ours[3], plain[3]), "the same was drawn"
+
+
+@pytest.mark.parametrize(
+    "position, causal, tokens, last",
+    [
+        (Position.first, True, [1], 1),
+        (Position.first, False, [9], 1),
+        (Position.last, True, [9], 1),
+        (Position.last_real, True, [2, 5], 1),
+        (Position.last_real, False, [9], 1),
+        (Position.mean, True, [9], 9),
+    ],
+)
+@pytest.mark.parametrize("family", Family)
+def test_what_cannot_act_on_the_class_is_not_computed(
+    family: Family, position: Position, causal: bool, tokens: list[int], last: int
+) -> None:
+    """`tokens`: of the batches, in order, that the first block is given; `last`: those that leave the last block."""
+    choice = {"family": family, "causal": causal, "dropout": "", "seed": 1, "trainable": Trainable.all}
+    model = model_of(choice)
+    pad = model.tokenizer.pad
+    data = spam.EncodedMessages([[pad + 1] * n for n in (5, 1, 2, 4)], [0, 1, 0, 1], 9, pad=pad)
+    shortened = frozen.shorten(model, compute.prepare(ComputeConfig(device=Device.cpu)), position, {"train": data})
+    given, left = [], []
+    model.blocks[0].register_forward_pre_hook(lambda _, arguments: given.append(arguments[0].shape[1]))
+    model.blocks[-1].ff.register_forward_hook(lambda _, arguments, out: left.append(out.shape[1]))
+    with evaluate.evaluating(model):
+        found = evaluate.predict(spam.loaders({"val": data}, 2)["val"], shortened.logits_of, lengths=shortened.lengths)
+    assert found.indices.tolist() == [0, 1, 2, 3] and found.labels.tolist() == [0, 1, 0, 1]
+    assert sorted(set(given)) == tokens and set(left) == {last}
+
+
+def test_while_random_numbers_are_drawn_everything_is_computed() -> None:
+    choice = {"family": Family.gpt, "causal": True, "dropout": "attn", "seed": 1, "trainable": Trainable.all}
+    only_needed = evaluate.needed_only(model := model_of(choice), compute.prepare(ComputeConfig(device=Device.cpu)))
+    assert not only_needed()
+    model.eval()
+    assert only_needed()
 
 
 @pytest.fixture

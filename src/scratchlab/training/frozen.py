@@ -162,14 +162,15 @@ class Shortened:
     """A batch of theirs to class logits (B, classes)."""
     lengths: Callable[[Tensor], Tensor] | None
     """As in `evaluate.predict`; None where batches of like length gain nothing."""
-    computed: dict[str, str]
-    """`reuse_frozen`: a hash of the frozen part whose results are kept, or `off: ` and the reason."""
+    computed: dict[str, Any]
+    """`reuse_frozen`: a hash of the frozen part whose results are kept, or `off: ` and the reason; `only_needed`."""
 
 
 def shorten(model: Decoder, machine: Compute, position: Position, splits: Mapping[str, EncodedMessages]) -> Shortened:
     """Keep what frozen blocks give, where that is possible, and leave out what cannot act on the class."""
     prefix = Prefix.of(model, machine, position)
     settings: ComputeConfig = machine.config
+    computed = {"only_needed": settings.only_needed}
     reason = prefix.refusal() if settings.reuse_frozen else "compute.reuse_frozen=false"
     if not reason:
         try:
@@ -180,7 +181,7 @@ def shorten(model: Decoder, machine: Compute, position: Position, splits: Mappin
                 sizes = {split.key: split.size for split in found.values()}
                 if not (reason := kept.make_room(sizes, settings.frozen_gigabytes)):
                     with_kept = {name: _kept(prefix, split) for name, split in found.items()}
-                    return Shortened(with_kept, prefix.class_logits_of(), None, {"reuse_frozen": shared})
+                    return Shortened(with_kept, prefix.class_logits_of(), None, computed | {"reuse_frozen": shared})
         except OSError as error:
             reason = f"it cannot be kept: {error}"
         log.warning("what %d frozen blocks give is computed again and again: %s", prefix.blocks, reason)
@@ -189,8 +190,9 @@ def shorten(model: Decoder, machine: Compute, position: Position, splits: Mappin
         return place(model, ids, position)
 
     logits_of = evaluate.class_logits_of(model, machine, position)
-    by_length = settings.only_needed and position is Position.last_real and model.config.causal
-    return Shortened(splits, logits_of, lengths if by_length else None, {"reuse_frozen": f"off: {reason}"})
+    padded = all(isinstance(split.rows, Tensor) for split in splits.values())
+    by_length = settings.only_needed and padded and position is Position.last_real and model.config.causal
+    return Shortened(splits, logits_of, lengths if by_length else None, computed | {"reuse_frozen": f"off: {reason}"})
 
 
 def _split(prefix: Prefix, shared: str, data: EncodedMessages, like: Tensor) -> KeptSplit:

@@ -7,6 +7,7 @@ both are written in one step, so that a process that is killed leaves nothing th
 import hashlib
 import json
 import logging
+import mmap
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -45,9 +46,22 @@ class Entry:
     about: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Mapped:
+    """A kept tensor, read from its file as it is used; not to be written to."""
+
+    tensor: "Tensor"
+    memory: mmap.mmap
+
+    def release(self) -> None:
+        """Give back the memory of what was read; it is read again where it is used again, from the system's cache."""
+        if hasattr(mmap, "MADV_DONTNEED"):  # not on Windows
+            self.memory.madvise(mmap.MADV_DONTNEED)
+
+
 def take(
     key: str, shape: tuple[int, ...], dtype: "torch.dtype", make: Callable[[], "Iterable[Tensor]"], about: str
-) -> "Tensor":
+) -> Mapped:
     """The tensor kept under `key`, mapped from its file; where none is, or a damaged one, `make` gives it part by part.
 
     Raises:
@@ -63,8 +77,9 @@ def take(
                 log.warning("%s cannot be used (%s): computing it again", path, problem)
             _write(path, shape, dtype, make(), about)
         os.utime(path.with_suffix(ABOUT))
-        # private: the file is only ever read
-        return torch.from_file(str(path), shared=False, size=prod(shape), dtype=dtype).view(shape)
+        with path.open("rb") as file:  # a private copy, as torch wants to be able to write: nobody does
+            memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+        return Mapped(torch.frombuffer(memory, dtype=dtype).view(shape), memory)
 
 
 def make_room(needed: Mapping[str, int], limit: float) -> str:

@@ -11,6 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
 from scratchlab.data.spam import EncodedMessages
+from scratchlab.training.kept import Mapped
 
 TOKENS = 1024
 """Most tokens that go through the frozen part together, padding included, whatever the run's batches are; a longer
@@ -62,8 +63,8 @@ class WithKept(Dataset[Any]):
     Examples of unequal length end in zeros, which nothing reads.
     """
 
-    def __init__(self, split: KeptSplit, rows: Tensor) -> None:
-        self.data, self.rows = split.data, rows
+    def __init__(self, split: KeptSplit, kept: Mapped) -> None:
+        self.data, self.kept = split.data, kept
         order = split.order
         ends = list(accumulate(split.lengths[i] for i in order))
         self.places = {i: slice(end - split.lengths[i], end) for i, end in zip(order, ends, strict=True)}
@@ -72,5 +73,6 @@ class WithKept(Dataset[Any]):
         return len(self.data)
 
     def __getitems__(self, indices: list[int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        found = [self.rows[self.places[i]] for i in indices]
-        return (*self.data.__getitems__(indices), pad_sequence(found, batch_first=True))
+        found = pad_sequence([self.kept.tensor[self.places[i]] for i in indices], batch_first=True)
+        self.kept.release()  # else a whole epoch's would add up
+        return (*self.data.__getitems__(indices), found)
