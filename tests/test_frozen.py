@@ -156,13 +156,26 @@ def test_random_weights_of_another_seed_are_another_prefix(written: list[str], t
     assert len(written) == 6
 
 
-def test_two_processes_at_once_compute_once(features: Path, tmp_path: Path) -> None:
-    line = [sys.executable, "-m", "scratchlab", *WORDS]
-    started = [subprocess.Popen([*line, f"train.lr={lr}"], cwd=tmp_path) for lr in ("1e-3", "1e-4")]
-    assert [process.wait(timeout=240) for process in started] == [0, 0]
-    logs = [(folder / "log.txt").read_text() for folder in record.folders(tmp_path / "outputs")]
-    assert len(logs) == 2 and sum(log.count("keeping what") for log in logs) == 3
-    assert len(list(features.glob("*.bin"))) == 3 and not list(features.glob(".*"))
+TAKE = """
+import time, torch
+from scratchlab.training import kept
+
+def make():
+    print("made", flush=True)
+    time.sleep(1)
+    yield torch.ones(2, 3)
+
+print(kept.take("some", (2, 3), torch.float32, make, "a test").tensor.tolist())
+"""
+
+
+def test_two_processes_at_once_compute_once(features: Path) -> None:
+    line = [sys.executable, "-c", TAKE]
+    started = [subprocess.Popen(line, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [process.communicate(timeout=240)[0].split("\n") for process in started]
+    ones = str([[1.0] * 3] * 2)
+    assert sorted(said) == sorted([["made", ones, ""], [ones, ""]])
+    assert [path.name for path in features.iterdir() if path.suffix == kept.DATA] == ["some.bin"]
 
 
 @pytest.mark.parametrize("damage", ["cut", "changed", "description", "description cut"])
