@@ -49,11 +49,7 @@ class MultiHeadAttention(nn.Module):
         return x.view(B, T, self.n_heads, C // self.n_heads).transpose(1, 2)  # (B, H, T, D)
 
     def forward(
-        self,
-        x: Tensor,
-        cache: KeyValueCache | None = None,
-        mask: Tensor | None = None,
-        at: Tensor | None = None,
+        self, x: Tensor, cache: KeyValueCache | None = None, mask: Tensor | None = None, at: Tensor | None = None
     ) -> Tensor:
         """Map (B, T, C) to (B, T, C).
 
@@ -80,6 +76,29 @@ class MultiHeadAttention(nn.Module):
             is_causal=T > 1 and self.causal and mask is None,
         )
         return self.out_proj(out.transpose(1, 2).reshape(B, T, C))
+
+    def at(self, x: Tensor, at: Tensor) -> Tensor:
+        """The output at one place of each row of x (B, T, C), `at` (B): (B, 1, C).
+
+        A query alone needs no keys: q . (W x) is (W^T q) . x, one product for each query in the place of one for each
+        token. Nor values: what is mixed is x, and W comes after. LoRA's layers have no such W, and draws of dropout
+        would be others.
+        """
+        layers = (self.W_key, self.W_value)
+        mask = up_to(at, x.shape[1]) if self.causal else None  # (B, 1, 1, T)
+        if not all(type(layer) is nn.Linear for layer in layers) or (self.training and self.dropout):
+            return self(x, mask=mask, at=at)
+        B, _, C = x.shape
+        to_keys, to_values = (layer.weight.view(self.n_heads, -1, C) for layer in layers)  # (H, D, C)
+        query = self._heads(self.W_query(picked(x, at))).squeeze(2)  # (B, H, D)
+        scores = torch.einsum("bhd,hdc->bhc", query, to_keys) @ x.transpose(1, 2)  # (B, H, T)
+        if self.W_key.bias is not None:
+            scores = scores + (query * self.W_key.bias.view(self.n_heads, -1)).sum(dim=-1, keepdim=True)
+        if mask is not None:
+            scores = scores.masked_fill(~mask[:, 0], -torch.inf)
+        weights = (scores / query.shape[-1] ** 0.5).softmax(dim=-1)
+        out = torch.einsum("bhc,hdc->bhd", weights @ x, to_values).reshape(B, 1, C)
+        return self.out_proj(out if self.W_value.bias is None else out + self.W_value.bias)
 
 
 class FeedForward(nn.Module):
@@ -120,9 +139,8 @@ class TransformerBlock(Block):
         return x + self.drop_shortcut(self.ff(self.norm2(x)))
 
     def forward_at(self, x: Tensor, positions: Tensor, at: Tensor) -> Tensor:
-        """As `Block.forward_at`: keys and values of every token, the rest of one a row."""
-        mask = up_to(at, x.shape[1]) if self.att.causal else None
-        x = picked(x, at) + self.drop_shortcut(self.att(self.norm1(x), mask=mask, at=at))  # (B, 1, C)
+        """As `Block.forward_at`: of all tokens but one a row, the first norm alone."""
+        x = picked(x, at) + self.drop_shortcut(self.att.at(self.norm1(x), at))  # (B, 1, C)
         return (x + self.drop_shortcut(self.ff(self.norm2(x))))[:, 0]
 
 
