@@ -1,7 +1,6 @@
 """The experiment files: one file, one experiment, with what it changes and the claims it is held against.
 
-Those of the package, and those of an `experiments/` folder where the command is called; a file there takes the place of
-one of the same name.
+Those of the package, and those of an `experiments/` folder where the command is called, whose names must be others.
 """
 
 from dataclasses import dataclass
@@ -21,6 +20,8 @@ class Experiment:
     name: str
     path: Path
     content: dict[str, Any]
+    local: bool = False
+    """Of the folder where the command is called: what it claims was said by nobody else."""
 
     @property
     def defaults(self) -> dict[str, str]:
@@ -97,9 +98,18 @@ def select(globs: str) -> dict[str, Experiment]:
 
 
 def paths() -> dict[str, Path]:
-    """Every experiment's file by name, sorted; none is read."""
-    folders = (resource("experiments"), Path.cwd() / "experiments")
-    return dict(sorted((path.stem, path) for folder in folders for path in sorted(folder.glob("*.yaml"))))
+    """Every experiment's file by name, sorted; none is read.
+
+    Raises:
+        ValueError: a file where the command is called has the name of another one of the package.
+    """
+    built_in = {path.stem: path for path in resource("experiments").glob("*.yaml")}
+    own = {path.stem: path for path in (Path.cwd() / "experiments").glob("*.yaml")}
+    for name in sorted(set(built_in) & set(own)):
+        ours, theirs = own.pop(name), built_in[name]
+        if ours.resolve() != theirs.resolve() and ours.read_bytes() != theirs.read_bytes():
+            raise ValueError(f"experiment {name}: {ours} has the name of {theirs}; possible: any other name for yours")
+    return dict(sorted((built_in | own).items()))
 
 
 def read(path: Path) -> Experiment:
@@ -114,7 +124,8 @@ def read(path: Path) -> Experiment:
         raise ValueError(f"{path} is no YAML: {error}") from None
     if not isinstance(content, dict):
         raise ValueError(f"{path}: an experiment is a mapping of what it changes, found {type(content).__name__}")
-    experiment = Experiment(path.stem, path, content)
+    local = path.parent.resolve() != resource("experiments").resolve()
+    experiment = Experiment(path.stem, path, content, local)
     if "task" not in experiment.defaults:
         raise ValueError(f"{path}: chooses no task; add `defaults: [override /task: NAME]`")
     return experiment

@@ -1,5 +1,6 @@
 """Compare runs with a baseline: which change moved the number, by how much, and is that more than noise."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -8,7 +9,7 @@ from scratchlab.evidence.reading import Reading
 if TYPE_CHECKING:
     import numpy as np
 
-    from scratchlab.evidence.runs import Arm
+    from scratchlab.evidence.runs import Arm, RunRecord
     from scratchlab.runs.record import Record
 
 
@@ -28,12 +29,13 @@ def compare(config: Compare, record: "Record") -> dict[str, Any]:
     from scratchlab.evidence import compare as comparison
     from scratchlab.evidence.baseline import choose_baseline, choose_metric
     from scratchlab.evidence.flips import flips
-    from scratchlab.evidence.runs import arms, read_runs
+    from scratchlab.evidence.runs import arms, problem_lines, read_runs
     from scratchlab.files import as_json
     from scratchlab.report import formats, tables, terminal
     from scratchlab.runs.metrics import metric as declaration
 
-    found = arms(read_runs(config.out, config.select, config.seed_numbers))
+    runs = read_runs(config.out, config.select, config.seed_numbers)
+    found = arms(runs)
     if not found:
         raise ValueError(f"select={config.select} out={config.out} seeds={config.seeds}: no finished run is there")
     baseline = choose_baseline(found, config.baseline)
@@ -50,9 +52,8 @@ def compare(config: Compare, record: "Record") -> dict[str, Any]:
     formats.write(record, "table", rows, columns, cells, title=title)
     record.write_text("flips.json", as_json(changed))
     tables.show(f"{title}; {tables.ABOUT}", rows, metric)
-    if messages:
-        for line in messages.lines:
-            terminal.say(line)
+    for line in [*problem_lines(runs), *unfinished(runs), *(messages.lines if messages else [])]:
+        terminal.say(line)
     terminal.say(f"written to {record.folder}/table.json (and .md, .tex, .csv; flips.json: what changed, item by item)")
     return {
         "arms": len(found),
@@ -60,6 +61,15 @@ def compare(config: Compare, record: "Record") -> dict[str, Any]:
         "metric": metric,
         "baseline": baseline.label,
     }
+
+
+def unfinished(runs: "Iterable[RunRecord]") -> list[str]:
+    """A line for every run that came to no end: it is in no row."""
+    return [
+        f"not in the table: {run.name} seed {run.seed}: {run.status}" + (f": {run.error[:200]}" if run.error else "")
+        for run in runs
+        if not run.done and run.status != "unreadable"
+    ]
 
 
 def declared() -> dict[str, list[str]]:
@@ -98,7 +108,7 @@ class Messages:
             frames = collection.load(
                 MessagesConfig(source=arm.config["data.source"], split=split, **data), local_only=True
             )
-        except (FileNotFoundError, ValueError, KeyError) as error:
+        except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
             self._frames[key] = None
             self.lines.append(f"texts and copies are left out ({key}): {str(error).splitlines()[0]}")
             return
