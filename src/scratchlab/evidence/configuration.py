@@ -33,6 +33,22 @@ def _template(task: str) -> Any:
 
 
 def typed(run: RunRecord) -> Run:
+    """The configuration of a record as its task's type; see `_typed`.
+
+    Raises:
+        ValueError: it does not fit, or says too little.
+    """
+    if "typed" not in run.kept:
+        try:
+            run.kept["typed"] = _typed(run)
+        except ValueError as error:
+            run.kept["typed"] = str(error)
+    if isinstance(run.kept["typed"], str):
+        raise ValueError(run.kept["typed"])
+    return run.kept["typed"]  # type: ignore[no-any-return]
+
+
+def _typed(run: RunRecord) -> Run:
     """The configuration of a record as its task's type; nothing outside is looked at, so that it may be of any machine.
 
     Raises:

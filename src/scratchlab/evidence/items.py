@@ -37,7 +37,7 @@ def _form(run: RunRecord) -> set[str]:
 
 def mixed_items(runs: Iterable[RunRecord], split: str) -> str:
     """The same for all runs of an arm: the first that differs from the first of all."""
-    first, *rest = runs
+    first, *rest = sorted(runs, key=lambda run: run.seed)
     for run in rest:
         if problem := other_items(first, run, split):
             return f"seeds {first.seed} and {run.seed} were tested on {problem}"

@@ -70,6 +70,8 @@ class RunRecord:
     """Metrics that the record states and that are left out, each with the reason."""
     problems: tuple[str, ...] = ()
     """What is wrong with the record, in words."""
+    kept: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """What was worked out from `nested` once, for all claims."""
 
     @property
     def done(self) -> bool:
