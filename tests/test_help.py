@@ -159,3 +159,13 @@ def test_texts_under_fields_are_found_in_base_classes_and_inner_ones() -> None:
         "inner.plain": "a word or a whole number",
         "words": "list: text",
     }
+
+
+def test_a_reader_that_has_seen_enough_ends_the_page_without_a_traceback() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "scratchlab", "task=classify", "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    process.wait()

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 
 from scratchlab.__main__ import run
 from scratchlab.launch import compose
@@ -152,6 +153,15 @@ def test_a_run_leaves_its_checkpoint_in_both_layouts_and_another_finds_it(text: 
     assert history(found)["batch_loss"][1:] != history(alone)["batch_loss"][1:], "a fresh optimizer moves otherwise"
     end = json.loads((first / "result.json").read_text())["metrics"]
     assert history(found)["batch_loss"][0] == pytest.approx(end["train_loss"], abs=0.5)
+
+
+def test_a_run_from_before_a_key_of_the_model_was_there_can_be_gone_on_from(text: Path) -> None:
+    first = pretrain(text, "name=first", "save_checkpoint=true", "train.epochs=1")
+    written = yaml.safe_load((first / "config.yaml").read_text())
+    for key in ("family", "n_kv_heads", "ff_dim", "rope_theta", "norm_eps"):
+        del written["model"][key]
+    (first / "config.yaml").write_text(yaml.safe_dump(written))
+    pretrain(text, "continue_run=first", "name=on", "train.epochs=1")
 
 
 def test_no_checkpoint_is_left_unless_asked_for(text: Path) -> None:

@@ -574,3 +574,28 @@ def test_identical_configs_are_called_different_in_at_most_five_percent(seeds, t
         arms = ease + 0.68 * draw.standard_normal((2, seeds, 1)) + draw.standard_normal((2, seeds, 300)) > 0
         alarms += stats.paired_difference(*arms, to=to).p <= 0.05
     assert alarms / studies <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / studies)
+
+
+def test_the_largest_spread_behind_three_values_and_the_seeds_that_it_takes() -> None:
+    # chi-squared with 2 degrees: its 20% quantile is -2 ln 0.8
+    assert stats.largest_sd(1.0, 3) == pytest.approx(math.sqrt(2 / (-2 * math.log(0.8))))
+    assert stats.largest_sd(1.0, 1) == math.inf
+    assert stats.seeds_for_prediction(0.01, 0.03) == 6
+    more = stats.seeds_for_prediction(0.01, 0.03, power=0.8)
+    assert more is not None and more > 6
+
+
+def test_a_family_of_independent_tests_follows_the_binomial_and_one_of_twins_does_not() -> None:
+    alone = stats.family(stats.Outcome(str(i), 0.05, i < 2) for i in range(20))
+    assert alone.p_count == pytest.approx(1 - 0.95**20 - 20 * 0.05 * 0.95**19)
+    assert (alone.low, alone.high) == (0, 3)
+    twins = stats.family(stats.Outcome("one", 0.05, True, 0.04) for _ in range(2))
+    assert twins.p_count == pytest.approx(0.05) and twins.beyond
+    assert not stats.family([]).beyond
+
+
+def test_the_p_of_a_new_run_is_5_percent_at_the_end_of_its_interval() -> None:
+    found = stats.prediction_interval([0.94, 0.95, 0.97])
+    assert stats.p_of_new_run(found, found.half_width) == pytest.approx(0.05)
+    mean = stats.summarize([0.94, 0.95, 0.97])
+    assert stats.p_of_mean(mean, mean.half_width) == pytest.approx(0.025)

@@ -74,7 +74,7 @@ def main() -> None:
     words = sys.argv[1:]
     try:
         if (page := help.page(words)) is not None:
-            print(page)
+            print(page, flush=True)
             return
         sys.argv[1:] = words = arguments.prepare(words)
         # with Hydra, which help can do without
@@ -88,6 +88,9 @@ def main() -> None:
     except KeyboardInterrupt as stop:
         print(f"interrupted ({stop or 'Ctrl-C'})", file=sys.stderr)
         sys.exit(143 if str(stop) == "SIGTERM" else 130)
+    except BrokenPipeError:  # whoever was reading has seen enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except Exception as error:
         from scratchlab.cli import mistakes
 

@@ -26,6 +26,13 @@ def in_one_step(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def write_atomically(path: Path, text: str) -> Path:
+    """Write a text in one step; returns its path."""
+    with in_one_step(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return path
+
+
 def to_json(value: Any, *, indent: int | None = None, default: Callable[[Any], Any] | None = None) -> str:
     """JSON knows no NaN and no infinity: they become the texts that Python's float() reads."""
     return json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False, default=default)

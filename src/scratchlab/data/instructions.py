@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from scratchlab.data import readers
 from scratchlab.data.config import LEAST, InstructionsConfig
 from scratchlab.data.readers import Entry
-from scratchlab.text.prompts import PromptConfig, render
+from scratchlab.text.prompts import PromptConfig, parts
 from scratchlab.text.tokenizer import Tokenizer
 
 IGNORE = -100
@@ -69,10 +69,10 @@ def encode(tokenizer: Tokenizer, prompt: PromptConfig, entry: Entry) -> Item:
     Where the border between question and answer falls inside a token, as it can between two pieces of whitespace, that
     token counts to the answer.
     """
-    question, answer = render(prompt, entry)
-    # text that happens to read <|endoftext|> is text, not an end
-    ids = tokenizer.encode_plain(question + answer)
-    alone = tokenizer.encode_plain(question)
+    question, answer = parts(prompt, entry)
+    # an entry's text that happens to read like a special token is text
+    ids = tokenizer.encode_parts(question + answer)
+    alone = tokenizer.encode_parts(question)
     shared = 0
     while shared < min(len(ids), len(alone)) and ids[shared] == alone[shared]:
         shared += 1

@@ -3,7 +3,6 @@
 Pure functions over records; the messages' texts come in from outside where they are at hand.
 """
 
-import json
 import math
 import statistics
 from collections.abc import Mapping, Sequence
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 LEVEL = 0.05
+LEAST_SEEDS = 3
+"""Below this, an interval that holds zero is no sign that there is no difference."""
 
 
 def rows(
@@ -41,7 +42,9 @@ def rows(
     for line, twin in zip(table, first_with, strict=True):
         if twin is not None:
             line["no_effect"] = True
-            line["notes"].append(f"no effect: the same losses to the last digit as {ordered[twin].label}")
+            other, common = twin
+            where = "" if len(common) == len(line["seeds"]) else f" on the common seeds {', '.join(map(str, common))}"
+            line["notes"].append(f"no effect: the same losses to the last digit as {ordered[other].label}{where}")
     tested = [line["delta"] for line in table if line["delta"] and line["delta"]["p"] is not None]
     for delta, corrected in zip(tested, stats.holm([d["p"] for d in tested]) if tested else (), strict=True):
         delta["p_holm"] = corrected
@@ -149,6 +152,7 @@ def _compare(line: dict[str, Any], arm: Arm, baseline: Arm, metric: str) -> None
         by_seed: stats.Interval = stats.paired_difference(a, b, to="seeds")
         p, test, items = found.p, found.note, found.items
         line["delta"] = _delta(metric, seeds, found, p, test) | {"interval_seeds": _bounds(by_seed)}
+        line["delta"]["interval_items"] = _bounds(stats.paired_difference(a, b, to="items"))
     else:
         items = declaration(metric).items
         summary, p = _by_seed(ours, theirs, stats.resolution(items) if items else None)
@@ -181,6 +185,7 @@ def _delta(metric: str, seeds: Sequence[int], found: stats.Interval, p: float | 
         "interval": _bounds(found),
         "p": p,
         "p_holm": None,
+        "interval_items": None,
         "seeds": list(seeds),
         "test": test,
     }
@@ -227,15 +232,18 @@ def _without_copies(line: dict[str, Any], arm: Arm, copied: "np.ndarray") -> Non
         line["copies"] = {"test_items": len(copied), "in_training": int(copied.sum())}
 
 
-def _same_outcome(found: Sequence[Arm]) -> list[int | None]:
-    """For each arm, the first earlier arm with the same losses, seed by seed, to the last digit."""
-    first: dict[str, int] = {}
-    twins: list[int | None] = []
-    for index, arm in enumerate(found):
-        prints = [(run.seed, run.history_digest) for run in arm.runs]
-        key = json.dumps(prints) if all(digest for _, digest in prints) else f"none {index}"
-        twins.append(first.get(key))
-        first.setdefault(key, index)
+def _same_outcome(found: Sequence[Arm]) -> list[tuple[int, list[int]] | None]:
+    """For each arm, the first earlier arm with the same losses to the last digit on every common seed, and those."""
+    prints = [{run.seed: run.history_digest for run in arm.runs} for arm in found]
+    twins: list[tuple[int, list[int]] | None] = []
+    for index, ours in enumerate(prints):
+        twin = None
+        for other, theirs in enumerate(prints[:index]):
+            common = sorted(set(ours) & set(theirs))
+            if common and all(ours[seed] and ours[seed] == theirs[seed] for seed in common):
+                twin = other, common
+                break
+        twins.append(twin)
     return twins
 
 
@@ -250,10 +258,19 @@ def _finding(line: Mapping[str, Any]) -> str:
         return "not comparable" if line["not_comparable"] else "cannot be paired"
     prefix = "CONFOUNDED; " if line["confounds"] else ""
     if delta["p"] is None:
-        return prefix + ("one seed: cannot tell" if len(delta["seeds"]) == 1 else "cannot tell")
+        return prefix + (_cannot_tell(len(delta["seeds"])) if len(delta["seeds"]) < LEAST_SEEDS else "cannot tell")
     p = delta["p_holm"] if delta["p_holm"] is not None else delta["p"]
     if p < LEVEL:
         return prefix + ("higher" if delta["value"] > 0 else "lower")
     if delta["p"] < LEVEL:
         return prefix + ("higher" if delta["value"] > 0 else "lower") + ", but not after Holm's correction"
+    widest = declaration(delta["metric"]).cap or math.inf
+    if len(delta["seeds"]) < LEAST_SEEDS or abs(delta["value"]) > widest:
+        return prefix + _cannot_tell(len(delta["seeds"]))
     return prefix + "no difference shown"
+
+
+def _cannot_tell(seeds: int) -> str:
+    """Too few seeds to know a spread, or too wide a one for the difference that was seen."""
+    few = {1: "one seed", 2: "two seeds"}.get(seeds, f"{seeds} seeds with this spread")
+    return f"{few}: cannot tell"

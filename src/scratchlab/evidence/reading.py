@@ -6,6 +6,9 @@ from typing import Any, ClassVar
 
 from scratchlab.runs.config import Run
 
+MOST_SEEDS = 10_000
+"""In one range."""
+
 
 @dataclass(kw_only=True)
 class Reading(Run):
@@ -40,7 +43,13 @@ def seed_list(value: Any) -> list[int]:
     try:
         for part in parts:
             first, dash, last = str(part).strip().partition("-")
-            found += range(int(first), int(last) + 1) if dash else [int(first)]
-    except (TypeError, ValueError):
-        raise ValueError(f"seeds={value}: possible: [123,124,125], 123-127 or one whole number") from None
+            numbers = range(int(first), int(last or first) + 1)
+            if (dash and not last) or not 0 < len(numbers) <= MOST_SEEDS:
+                raise ValueError
+            found += numbers
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(
+            f"seeds={' '.join(str(value).split())[:200]}: possible: [123,124,125], 123-127 (from the "
+            f"lower to the higher, at most {MOST_SEEDS:,}) or one whole number"
+        ) from None
     return found

@@ -19,8 +19,18 @@ def _smallest_gap(items: int, discordance: float) -> float | None:
     return stats.smallest_gap(items, discordance)
 
 
+def _seeds(sd: float, n: int, effect: float) -> str:
+    """How many seeds find a declared effect: at the spread that was seen, and at the largest that may be behind it."""
+    low, high = (stats.seeds_for_difference(one, effect) for one in (sd, stats.largest_sd(sd, n)))
+    if low is None:
+        return "no number of seeds"
+    return (
+        f"{low} to {high} seeds (the spread as seen, and with 80% assurance)" if high else f"{low} seeds or many more"
+    )
+
+
 def resolution(metric: str, differences: Sequence[float], items: int, tests: Sequence[Mapping[str, Any]]) -> str:
-    """The least that shows with these items and seeds, and how many seeds the difference that was seen would take.
+    """The least that shows with these items and seeds, and how many seeds a declared effect, the metric's, would take.
 
     `differences`: one a seed, in the metric's unit; `items`: 0 without predictions; `tests`: McNemar by seed.
     """
@@ -35,9 +45,10 @@ def resolution(metric: str, differences: Sequence[float], items: int, tests: Seq
         unit = _unit_difference(n)
         if sd and unit is not None:
             parts.append(f"{n} seeds find differences from {show(unit * sd)} on")
-            value = abs(statistics.fmean(differences))
-            if 1e-12 < value < unit * sd and (needed := stats.seeds_for_difference(sd, value)):
-                parts.append(f"for one of {show(value)}, {needed} seeds")
+            effect = declaration(metric).cap
+            if 0 < effect < unit * sd:
+                parts.append(f"for one of {show(effect)}, {_seeds(sd, n, effect)}")
+            parts.append("p holds for seeds that were chosen beforehand, not added until it is small")
     if tests:
         share = statistics.fmean((t["gained"] + t["lost"]) / t["items"] for t in tests)
         if share > 0:

@@ -17,7 +17,7 @@ from scratchlab.judging.overlap import overlap
 from scratchlab.model.decoder import Decoder
 from scratchlab.progress import progress
 from scratchlab.runs.record import Record
-from scratchlab.text.prompts import PromptConfig, extract, render
+from scratchlab.text.prompts import PromptConfig, extract, parts
 from scratchlab.text.tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ def answer(
     path.write_text("".join(_line(tokenizer, index, ids) for index, ids in enumerate(done)), encoding="utf-8")
     if done:
         log.info("%d of %d answers are there already", len(done), len(entries))
-    questions = [tokenizer.encode_plain(render(prompt, entry)[0]) for entry in entries]
+    questions = [tokenizer.encode_parts(parts(prompt, entry)[0]) for entry in entries]
     starts = range(len(done), len(entries), TOGETHER)
     with path.open("a", encoding="utf-8") as file, autocast:
         for start in progress(starts, total=len(starts), what=what):

@@ -16,7 +16,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 
 from scratchlab.book import experiments
+from scratchlab.files import dotted
 from scratchlab.launch.options import CONF
+from scratchlab.runs.checks import check
 from scratchlab.runs.config import Run
 from scratchlab.runs.registry import TASKS
 
@@ -95,7 +97,11 @@ def typed(composed: DictConfig, task: str) -> Run:
         ValueError: values that do not go together.
     """
     values = OmegaConf.to_container(_own(composed), resolve=True)
-    config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(TASKS[task].schema()), values))
+    merged = OmegaConf.merge(OmegaConf.structured(TASKS[task].schema()), values)
+    found = OmegaConf.to_container(merged)
+    assert isinstance(found, dict)
+    check(dotted({str(key): value for key, value in found.items() if key != "claims"}))
+    config = OmegaConf.to_object(merged)
     assert isinstance(config, Run)
     return config
 

@@ -1,10 +1,14 @@
 """Which class belongs to which configuration: the one place that knows every family of models."""
 
-from scratchlab.model.config import ModelConfig
+from scratchlab.model.config import GPTConfig, ModelConfig
 from scratchlab.model.decoder import Decoder
 from scratchlab.model.gpt import GPT
+from scratchlab.model.llama import Llama
+from scratchlab.model.shapes import Family
 
 
-def make(config: ModelConfig) -> Decoder:
+def make(config: GPTConfig | ModelConfig) -> Decoder:
     """A model with random weights (or none, on the meta device); draws come from torch's global generator."""
+    if isinstance(config, ModelConfig) and config.family is Family.llama:
+        return Llama(config)
     return GPT(config)

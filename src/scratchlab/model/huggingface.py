@@ -9,6 +9,7 @@ from torch import Tensor
 
 from scratchlab.model.decoder import Decoder
 from scratchlab.model.gpt import GPT
+from scratchlab.model.llama import Llama
 
 
 def save_huggingface(model: Decoder, folder: Path) -> None:
@@ -21,9 +22,12 @@ def save_huggingface(model: Decoder, folder: Path) -> None:
     """
     from safetensors.torch import save_file
 
-    if not isinstance(model, GPT):
+    if isinstance(model, GPT):
+        config, tensors = gpt2(model)
+    elif isinstance(model, Llama):
+        config, tensors = llama(model)
+    else:
         raise ValueError(f"a {type(model).__name__} has no Hugging Face form here; possible: .pth, .safetensors")
-    config, tensors = gpt2(model)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     save_file({k: v.contiguous() for k, v in tensors.items()}, folder / "model.safetensors", {"format": "pt"})
@@ -95,3 +99,60 @@ def renamed(model: GPT) -> dict[str, Tensor]:
             block_found |= {f"{theirs}.weight": state[f"{ours}.scale"], f"{theirs}.bias": state[f"{ours}.shift"]}
         found |= {f"transformer.h.{number}.{name}": tensor for name, tensor in block_found.items()}
     return {name: tensor.detach() for name, tensor in found.items()}
+
+
+_LLAMA_PARTS = {
+    "att.W_query": "self_attn.q_proj",
+    "att.W_key": "self_attn.k_proj",
+    "att.W_value": "self_attn.v_proj",
+    "att.out_proj": "self_attn.o_proj",
+    "ff.gate": "mlp.gate_proj",
+    "ff.up": "mlp.up_proj",
+    "ff.down": "mlp.down_proj",
+    "norm1": "input_layernorm",
+    "norm2": "post_attention_layernorm",
+}
+
+
+def llama(model: Llama) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """A Llama as `transformers` has it: its configuration and its tensors, which only have other names there.
+
+    Raises:
+        ValueError: transformers' Llama cannot be what this model is.
+    """
+    config, state = model.config, model.state_dict()
+    if not config.causal:
+        raise ValueError("model.causal=false: transformers' Llama is causal, so it has no form of this model")
+    found = {
+        "model.embed_tokens.weight": state.pop("tok_emb.weight"),
+        "model.norm.weight": state.pop("final_norm.weight"),
+    }
+    for number in range(config.n_layers):
+        for ours, theirs in _LLAMA_PARTS.items():
+            name = f"trf_blocks.{number}.{ours}.weight"
+            if name in state:
+                found[f"model.layers.{number}.{theirs}.weight"] = state.pop(name)
+    tied = "out_head.weight" not in state
+    if not tied:
+        found["lm_head.weight"] = state.pop("out_head.weight")
+    if state:
+        raise ValueError("the model's head is no language-model head, or has LoRA layers that were not merged")
+    return {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "vocab_size": config.vocab_size,
+        "max_position_embeddings": config.context_length,
+        "hidden_size": config.emb_dim,
+        "intermediate_size": config.ff_dim,
+        "num_hidden_layers": config.n_layers,
+        "num_attention_heads": config.n_heads,
+        "num_key_value_heads": config.n_kv_heads,
+        "hidden_act": "silu",
+        "rms_norm_eps": config.norm_eps,
+        "rope_theta": config.rope_theta,
+        "rope_parameters": {"rope_type": "default", "rope_theta": config.rope_theta},
+        "tie_word_embeddings": tied,
+        "bos_token_id": model.tokenizer.end,
+        "eos_token_id": model.tokenizer.end,
+        "pad_token_id": model.tokenizer.pad,
+    }, found

@@ -6,7 +6,8 @@ needs the model and one tensor.
 
 import pickle
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -33,11 +34,14 @@ def safetensors(file: Any) -> dict[str, Stored]:
     }
 
 
-def copy_into(model: nn.Module, found: dict[str, Stored], where: str) -> None:
+def copy_into(model: nn.Module, found: dict[str, Stored], where: str, *, diverged: bool = False) -> None:
     """Copy tensors under the model's parameter names into it; one on the meta device comes to the CPU.
 
+    `diverged`: NaN and infinity are what a training left, and are taken as they are.
+
     Raises:
-        ValueError: names or shapes differ; says all differences at once, and nothing was copied.
+        ValueError: names or shapes differ; says all differences at once, and nothing was copied. Or a tensor holds
+            whole numbers, NaN or infinity: no weights.
     """
     expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     differences = {
@@ -56,39 +60,65 @@ def copy_into(model: nn.Module, found: dict[str, Stored], where: str) -> None:
         model.to_empty(device="cpu")
     with torch.no_grad():
         for name, parameter in model.state_dict().items():
-            parameter.copy_(found[name].read())
+            value = found[name].read()
+            if not value.is_floating_point():
+                raise ValueError(f"{where}: {name} holds {str(value.dtype)[6:]}; possible: weights in floating point")
+            if not diverged and not torch.isfinite(value).all():
+                raise ValueError(f"{where}: {name} holds NaN or infinity: a training that diverged, or a damaged file")
+            parameter.copy_(value)
 
 
-def load_checkpoint(model: nn.Module, path: Path) -> None:
+def load_checkpoint(model: nn.Module, path: Path, *, diverged: bool = False) -> None:
     """Load a state dict with the book's parameter names: the author's published ones, the book's `.pth`, or our own.
 
     Causal masks saved as buffers are ignored, and so is an optimizer's state (see `optimizer_state`). Weights with
-    LoRA layers fit a model that has them.
-    """
-    from safetensors import safe_open
+    LoRA layers fit a model that has them. `diverged`: as in `copy_into`.
 
+    Raises:
+        ValueError: the file is damaged, of another layout, or does not fit the model.
+    """
     if path.suffix == ".safetensors":
-        with safe_open(path, framework="pt") as file:
-            _copy_named(model, safetensors(file), path)
+        with open_safetensors(path) as file:
+            _copy_named(model, safetensors(file), path, diverged)
         return
     state = _read_pickle(path)
     state = state.get("model_state_dict", state)
+    if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
+        raise ValueError(f"{path} names no tensors; possible: a model's state_dict, alone or as model_state_dict")
     if others := [name for name, value in state.items() if not isinstance(value, Tensor)]:
         raise ValueError(
             f"{path} holds {_some(map(str, others))} that are no tensors; possible: a model's state_dict, alone or as "
             "model_state_dict in a dictionary"
         )
-    _copy_named(model, {name: Stored(tuple(tensor.shape), tensor.detach) for name, tensor in state.items()}, path)
+    stored = {name: Stored(tuple(tensor.shape), tensor.detach) for name, tensor in state.items()}
+    _copy_named(model, stored, path, diverged)
 
 
-def _copy_named(model: nn.Module, stored: dict[str, Stored], path: Path) -> None:
+@contextmanager
+def open_safetensors(path: Path) -> Iterator[Any]:
+    """An open .safetensors file.
+
+    Raises:
+        ValueError: it is damaged, or none.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except SafetensorError as error:
+        raise ValueError(f"{path} is damaged, or no .safetensors file ({_line(error)})") from error
+
+
+def _copy_named(model: nn.Module, stored: dict[str, Stored], path: Path, diverged: bool) -> None:
     lora = [name for name in stored if name.endswith((".lora.A", ".lora.B"))]
     if lora and not any(name.endswith(".lora.A") for name in model.state_dict()):
         raise ValueError(
             f"{path} has LoRA layers that were not merged ({_some(lora)}), and the model has none; possible: add_lora "
             "with the rank and alpha of that run before loading, or merge_lora before saving"
         )
-    copy_into(model, {name: tensor for name, tensor in stored.items() if not name.endswith(".att.mask")}, str(path))
+    weights = {name: tensor for name, tensor in stored.items() if not name.endswith(".att.mask")}
+    copy_into(model, weights, str(path), diverged=diverged)
 
 
 def optimizer_state(path: Path) -> dict[str, Any]:
@@ -103,6 +133,8 @@ def optimizer_state(path: Path) -> dict[str, Any]:
             f"{path} has no optimizer_state_dict; possible: a .pth file that was saved with the optimizer, or loading "
             "the weights alone and starting the optimizer anew"
         )
+    if not isinstance(state["optimizer_state_dict"], dict):
+        raise ValueError(f"{path}: its optimizer_state_dict is none; possible: loading the weights alone")
     return state["optimizer_state_dict"]
 
 
@@ -113,7 +145,7 @@ def _read_pickle(path: Path) -> dict[str, Any]:
     try:
         # files from before torch 1.6 are no zip archives and cannot be mapped
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
+    except (pickle.UnpicklingError, EOFError, RuntimeError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise ValueError(
             f"{path} is damaged, or can only be read by running code that it brings along (pickle), which is never "
             f"done; possible: a state_dict of tensors written by torch.save, or a .safetensors file ({_line(error)})"
@@ -147,9 +179,13 @@ def save_state(model: nn.Module, path: Path, optimizer: torch.optim.Optimizer | 
     state = model.state_dict()
     with in_one_step(path) as unfinished:
         if path.suffix == ".safetensors":
+            from safetensors import SafetensorError
             from safetensors.torch import save_file
 
-            save_file(state, unfinished)
+            try:
+                save_file(state, unfinished)
+            except SafetensorError as error:  # of a full disk, for one
+                raise OSError(f"{path} could not be written ({_line(error)})") from error
         elif optimizer:
             torch.save({"model_state_dict": state, "optimizer_state_dict": optimizer.state_dict()}, unfinished)
         else:

@@ -16,11 +16,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from scratchlab.assets import catalogue
 from scratchlab.assets.fetch import Asset, Hub, Web, fetch, sha256
-from scratchlab.model.config import GPTConfig, ModelConfig, WeightsConfig, WeightSource, published_size
+from scratchlab.model.config import ModelConfig, WeightsConfig, WeightSource, published_size
 from scratchlab.model.decoder import Decoder
 from scratchlab.model.families import make
-from scratchlab.model.state_files import Stored, copy_into, load_checkpoint, safetensors
+from scratchlab.model.gguf_files import load_gguf
+from scratchlab.model.gpt import GPT
+from scratchlab.model.state_files import Stored, copy_into, load_checkpoint, open_safetensors, safetensors
 from scratchlab.model.state_files import optimizer_state as optimizer_state  # offered here too
 from scratchlab.model.state_files import save_state as save_state
 
@@ -103,10 +106,14 @@ def load(model: Decoder, config: WeightsConfig) -> str:
             with side_by_side(index, data) as folder:
                 load_openai(model, folder / "model.ckpt")
             return sha256(data)
+        case WeightSource.smollm2:
+            path = fetch(catalogue.SMOLLM2)
+            load_gguf(model, path)
+            return sha256(path)
 
 
 def _size(model: Decoder) -> str:
-    if not isinstance(model.config, GPTConfig):
+    if not isinstance(model, GPT):
         raise ValueError(
             f"GPT-2's weights do not fit a {type(model).__name__}; possible: weights=random, weights=checkpoint"
         )
@@ -157,9 +164,7 @@ def _openai_name(name: str) -> str:
 
 def load_huggingface(model: nn.Module, path: Path) -> None:
     """Load a `model.safetensors` with Hugging Face's GPT-2 names."""
-    from safetensors import safe_open
-
-    with safe_open(path, framework="pt") as file:
+    with open_safetensors(path) as file:
         stored = {
             name.removeprefix("transformer."): tensor
             for name, tensor in safetensors(file).items()

@@ -51,6 +51,11 @@ def notes(row: Mapping[str, Any]) -> str:
     if row["mcnemar"]:
         tests = ", ".join(f"{t['seed']}: +{t['gained']} -{t['lost']} p={t['p']:.2g}" for t in row["mcnemar"][:5])
         parts.append(f"McNemar by seed (these models only): {tests}{' ...' * (len(row['mcnemar']) > 5)}")
+    delta = row["delta"]
+    if delta and delta["interval"] is None and (items := delta.get("interval_items")):
+        signed = declaration(delta["metric"]).difference
+        text = f"{signed(items[0])} to {signed(items[1])}"
+        parts.append(f"one seed: on other items, these two models differ by {text} (95%); other seeds may not")
     if row["resolution"]:
         parts.append(row["resolution"])
     return ". ".join(parts)

@@ -27,6 +27,7 @@ class ComputeConfig:
     device: Device = Device.auto
     """`auto` takes CUDA where there is one, else the CPU; mps only when asked (its numbers differ, see the docs)."""
     precision: Precision = Precision.float32
+    """bfloat16: computed so by autocast; weights and optimizer stay in float32."""
     compile: bool = False
     """Compile a model's blocks, for training, evaluation and generation alike."""
     threads: int = bookkeeping(0)
@@ -75,10 +76,13 @@ class Run:
     """True: what it leaves is about other records, and no run to be compared with them."""
 
     name: str = bookkeeping()
+    """Folder of the run below `out`; an experiment has that of its file."""
     exercise: str = bookkeeping("")
     """The exercise of the appendix this answers, as `6.3`; several are comma-separated."""
     seed: int = 123
+    """Seeds weights, batches and draws; 123 is that of the book's scripts."""
     out: str = bookkeeping("outputs")
+    """Where records go."""
     force: bool = bookkeeping(False)
     """Repeat a run that is already done."""
     compute: ComputeConfig = field(default_factory=ComputeConfig)

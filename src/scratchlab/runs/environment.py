@@ -43,6 +43,12 @@ def git() -> dict[str, str | bool | None]:
     return {"commit": commit.strip() if commit else None, "dirty": bool(status) if status is not None else None}
 
 
+def threads() -> int | None:
+    """CPU threads that torch computes with; None where it is not loaded. Sums of floats depend on it."""
+    torch = sys.modules.get("torch")
+    return None if torch is None else int(torch.get_num_threads())
+
+
 def start_memory_peak() -> None:
     """Begin a new measurement of peak memory, where the platform can (Linux; CUDA)."""
     try:

@@ -73,6 +73,8 @@ class Metric:
     """Half-width beyond which a prediction interval tells nothing; 0: 5% of the printed value."""
     items: int = 0
     """It is a share of right predictions: of so many examples in the book's split, where a record holds none."""
+    seedless: bool = False
+    """No seed moves it: it is counted from shapes, settings or a text."""
     from_predictions: bool = False
     """The record's own predictions give it to the last digit."""
     quantity: str = ""
@@ -171,17 +173,17 @@ def _of_training() -> Iterator[Metric]:
     yield Metric("tokens_per_second", Unit.per_second, Better.higher, **timed)
     yield from _alike("answer_seconds generate_seconds", Unit.seconds, better=Better.lower, acts=(Act.clock,))
     yield Metric("peak_memory_bytes", Unit.bytes, Better.lower, acts=(Act.device,))
-    yield from _alike("tokens_seen padded_length", Unit.tokens)
+    yield from _alike("tokens_seen padded_length new_tokens", Unit.tokens)
     yield from _alike("examples_seen batches_without_target", Unit.count)
 
 
 def _of_answers() -> Iterator[Metric]:
     """What an instruction run learns from, its answers, and how those are scored: chapter 7."""
-    yield from _alike("entry_tokens_mean entry_tokens_max", Unit.tokens)
-    yield from _alike("train_entries answers answers_cut answers_lost replies", Unit.count)
-    yield from _alike("targets masked_targets", Unit.tokens)
+    yield Metric("train_entries", Unit.count, seedless=True)
+    yield from _alike("answers answers_cut answers_lost replies", Unit.count)
+    yield from _alike("entry_tokens_mean entry_tokens_max targets masked_targets", Unit.tokens)
     yield from _alike("masked_share token_saving", Unit.fraction)
-    yield Metric("templates", Unit.tokens)
+    yield Metric("templates", Unit.tokens, seedless=True)
     yield Metric("first_answer_ids", Unit.ids)
     trained: dict[str, Any] = {"split": "test", "lost_with": ("train_loss",)}
     for place, name in enumerate(("chrf", "rouge_l", "exact_match"), start=7):
@@ -210,17 +212,18 @@ def _of_answers() -> Iterator[Metric]:
 
 def _of_models() -> Iterator[Metric]:
     """Parameters, outputs and dropout: chapters 3 and 4, appendix A."""
-    yield from _alike("parameters trainable_parameters tied_parameters block_parameters", Unit.parameters)
-    yield from _alike("attention_parameters feed_forward_parameters norm_parameters", Unit.parameters)
-    yield from _alike("token_embedding_parameters position_embedding_parameters", Unit.parameters)
-    yield from _alike("final_norm_parameters head_parameters", Unit.parameters)
-    yield from _alike("parameters_by_part parameters_by_layer", Unit.parameters)
-    yield from _alike("attention_by_layer feed_forward_by_layer", Unit.parameters)
-    yield Metric("megabytes", Unit.mebibytes)
+    size = partial(_alike, unit=Unit.parameters, seedless=True)
+    yield from size("parameters trainable_parameters tied_parameters block_parameters")
+    yield from size("attention_parameters feed_forward_parameters norm_parameters")
+    yield from size("token_embedding_parameters position_embedding_parameters")
+    yield from size("final_norm_parameters head_parameters")
+    yield from size("parameters_by_part parameters_by_layer")
+    yield from size("attention_by_layer feed_forward_by_layer")
+    yield Metric("megabytes", Unit.mebibytes, seedless=True)
     for bias in ("with_qkv_bias", "without_qkv_bias"):
-        yield from _alike(f"parameters_{bias} tied_parameters_{bias}", Unit.parameters)
-        yield Metric(f"megabytes_{bias}", Unit.mebibytes)
-    yield Metric("output_shape", Unit.shape)
+        yield from size(f"parameters_{bias} tied_parameters_{bias}")
+        yield Metric(f"megabytes_{bias}", Unit.mebibytes, seedless=True)
+    yield Metric("output_shape", Unit.shape, seedless=True)
     yield from _alike("largest_output largest_difference largest_difference_before outputs", Unit.value)
     for output in ("output", "output_before", "output_linear"):
         yield from _alike(f"{output} {output}_rounded", Unit.value)
@@ -237,10 +240,12 @@ def _of_models() -> Iterator[Metric]:
 
 def _of_texts() -> Iterator[Metric]:
     """Tokens, windows and sampling: chapters 2 and 5."""
-    yield from _alike("tokens train_tokens val_tokens new_tokens", Unit.tokens)
-    yield from _alike("characters windows batches", Unit.count)
-    yield from _alike("ids ids_of_pieces new_ids inputs", Unit.ids)
-    yield from _alike("pieces decoded text texts", Unit.text)
+    yield from _alike("tokens train_tokens val_tokens", Unit.tokens, seedless=True)
+    yield from _alike("characters windows batches", Unit.count, seedless=True)
+    yield from _alike("ids ids_of_pieces", Unit.ids, seedless=True)
+    yield from _alike("new_ids inputs", Unit.ids)
+    yield from _alike("pieces decoded", Unit.text, seedless=True)
+    yield from _alike("text texts", Unit.text)
     yield from _alike("round_trip ways_equal low_is_less_random", Unit.flag)
     yield Metric("reads_per_token", Unit.ratio)
     for way in ("temperature_0", "top_k_1", "sampling"):
@@ -258,6 +263,7 @@ def _of_records() -> Iterator[Metric]:
     yield from _alike("arms runs verdicts claims comparisons findings differences recorded checked", Unit.count)
     yield from _alike("exercises without_experiment", Unit.count)
     yield from _alike("REPRODUCED NOT_REPRODUCED INCONCLUSIVE NOT_COMPARABLE NOT_RUN", Unit.count)
+    yield from _alike("tested expected_at_most beyond_chance", Unit.count)
     yield from _alike("unattainable mixed_baseline copied duplicate conflict unlikely_count", Unit.count)
     yield from _alike("unknown_experiment undeclared_metric", Unit.count)
     yield Metric("bytes", Unit.bytes)

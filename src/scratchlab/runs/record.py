@@ -8,23 +8,25 @@ was killed.
 import contextlib
 import json
 import logging
-import signal
-import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from scratchlab.files import LOADER, dotted, in_one_step, to_json, with_numbers
+from scratchlab.files import LOADER, dotted, to_json, with_numbers
+from scratchlab.files import write_atomically as write_atomically  # offered here too
 from scratchlab.matching import matches
 from scratchlab.runs import environment
+from scratchlab.runs.aside import LOCK, put_aside
+from scratchlab.runs.checks import check
 from scratchlab.runs.config import Run
-from scratchlab.runs.identity import fingerprint, plain
+from scratchlab.runs.identity import fingerprint, flatten, plain
+from scratchlab.runs.logs import logging_to
+from scratchlab.runs.signals import ending_once
 from scratchlab.runs.tracking import Tracker
 
 if TYPE_CHECKING:
@@ -33,13 +35,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 RESULT, CONFIG, HISTORY, LOG = "result.json", "config.yaml", "history.jsonl", "log.txt"
-PREVIOUS = "previous"
 MODEL = "checkpoint/model.safetensors"
 """The trained weights, where a run keeps them."""
-
-
-class Interrupted(KeyboardInterrupt):
-    """The process was asked to end (SIGTERM); like Ctrl-C, it is no `Exception`, so that sweeps stop too."""
 
 
 class Record:
@@ -50,12 +47,17 @@ class Record:
         self.tracker = tracker
         self.hashes: dict[str, str] = {}
         self.device = ""
+        self.computed: dict[str, Any] = {}
+        """How it was computed, as far as that is no part of what was computed; see `environment.threads`."""
         self._history = (folder / HISTORY).open("a", encoding="utf-8")
 
     def history(self, **values: Any) -> None:
         """Append one line to history.jsonl, on disk before this returns to the operating system, and track it."""
-        self._history.write(to_json(values) + "\n")
-        self._history.flush()
+        try:
+            self._history.write(to_json(values) + "\n")
+            self._history.flush()
+        except OSError as error:  # which names no file
+            raise OSError(error.errno, error.strerror, str(self.folder / HISTORY)) from error
         self.tracker.log(values)
 
     def write_text(self, name: str, text: str) -> Path:
@@ -63,16 +65,11 @@ class Record:
         return write_atomically(self.folder / name, text)
 
     def close(self) -> None:
-        self._history.close()
+        with contextlib.suppress(OSError):  # of a line that could not be written, which was told then
+            self._history.close()
 
 
 Task = Callable[[Any, Record], dict[str, Any]]
-
-
-def write_atomically(path: Path, text: str) -> Path:
-    with in_one_step(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-    return path
 
 
 def folder_of(config: Run) -> Path:
@@ -92,32 +89,52 @@ def keep(
     Raises:
         RuntimeError: another process is writing this run.
     """
+    check(flatten(config))
+    folder = folder_of(config)
+    inputs = config.inputs()
+    with _locked(config.out, folder):
+        finished = _finished(config, folder, inputs) if config.reusable and not config.force else None
+        if finished is not None:
+            return finished, True
+        if config.reusable:
+            put_aside(folder, first=(RESULT,))
+        said = {"changes": changes, "choices": dict(choices or {})}
+        return _execute(config, task, folder, inputs, said, tracker), False
+
+
+@contextlib.contextmanager
+def _locked(out: str, folder: Path) -> Iterator[None]:
+    """Make a run's folder, and be the only one who writes there."""
     from filelock import FileLock, Timeout
 
-    folder = folder_of(config)
-    folder.mkdir(parents=True, exist_ok=True)
-    inputs = config.inputs()
-    lock = FileLock(folder / ".lock")
+    lock = FileLock(folder / LOCK)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except Timeout:
         raise RuntimeError(
             f"another process is writing {folder}; wait for it, or change something of the run"
         ) from None
+    except OSError as error:
+        raise OSError(
+            f"out={out}: {folder} cannot be written ({error.strerror or error}); possible: out=FOLDER, one that can"
+        ) from error
     try:
-        finished = _finished(folder, inputs) if config.reusable and not config.force else None
-        if finished is not None:
-            return finished, True
-        _put_aside(folder, keep_copy=config.reusable)
-        said = {"changes": changes, "choices": dict(choices or {})}
-        return _execute(config, task, folder, inputs, said, tracker), False
+        yield
     finally:
         lock.release()
 
 
-def _finished(folder: Path, inputs: dict[str, str]) -> dict[str, Any] | None:
-    result = read_result(folder)
-    if result is None or result["status"] != "done":
+def _finished(config: Run, folder: Path, inputs: dict[str, str]) -> dict[str, Any] | None:
+    """The result of this very run, if it is done and whole, of the same data."""
+    result = result_or_warning(folder)
+    if result is None or result.get("status") != "done":
+        return None
+    if lacking := [key for key, kind in _WHOLE.items() if not isinstance(result.get(key), kind)]:
+        log.warning("%s lacks %s: running it again", folder / RESULT, ", ".join(lacking))
+        return None
+    if result["fingerprint"] != fingerprint(config):
+        log.warning("%s is of another run (%s): running this one", folder / RESULT, result["fingerprint"])
         return None
     for name, value in inputs.items():
         if (then := result["hashes"].get(name)) != value:
@@ -126,16 +143,8 @@ def _finished(folder: Path, inputs: dict[str, str]) -> dict[str, Any] | None:
     return result
 
 
-def _put_aside(folder: Path, *, keep_copy: bool) -> None:
-    """Move what an earlier run left here to `previous/<time>`: nothing a run has produced is lost."""
-    left = [path for path in folder.iterdir() if path.name not in (PREVIOUS, ".lock")]
-    if not keep_copy or not left:
-        return
-    stamp = datetime.fromtimestamp(max(path.stat().st_mtime for path in left), UTC).strftime("%Y%m%dT%H%M%S.%f")
-    aside = folder / PREVIOUS / stamp
-    aside.mkdir(parents=True)
-    for path in left:
-        path.rename(aside / path.name)
+_WHOLE = {"name": str, "task": str, "fingerprint": str, "metrics": dict, "hashes": dict, "started": str}
+"""What the result of a finished run holds at least."""
 
 
 def _execute(
@@ -148,7 +157,7 @@ def _execute(
     metrics: dict[str, Any] = {}
     status, error = "failed", ""
     environment.start_memory_peak()
-    with _logging_to(folder / LOG), _terminable():
+    with logging_to(folder / LOG), ending_once() as ending:
         try:
             tracker.start(config, folder)
             metrics = task(config, record)
@@ -161,33 +170,54 @@ def _execute(
             log.debug("%s", traceback.format_exc())
             raise
         finally:
-            seconds = time.perf_counter() - clock
+            ending.begun = True
             if status == "done":
                 metrics["peak_memory_bytes"] = environment.memory_peak()
-            result = {
-                "name": config.name,
-                "task": config.task,
-                "status": status,
-                "error": error,
-                "fingerprint": fingerprint(config),
-                "revision": config.revision,
-                **said,
-                "seed": config.seed,
-                "metrics": plain(metrics),
-                "claims": plain(config.claims),
-                "no_effect": config.idle(),
-                "seconds": round(seconds, 3),
+            result = _result(config, record, status, error, said, metrics) | {
+                "seconds": round(time.perf_counter() - clock, 3),
                 "started": started.isoformat(timespec="seconds"),
-                "versions": environment.versions(),
-                "git": environment.git(),
-                "hashes": record.hashes,
-                "device": record.device,
-                "signature": signature(config, record),
             }
             record.close()
-            write_atomically(folder / RESULT, to_json(result, indent=1) + "\n")
+            _write_result(folder, result)
+            ending.recorded = True
             tracker.finish(metrics, status)
     return result
+
+
+def _result(
+    config: Run, record: Record, status: str, error: str, said: dict[str, Any], metrics: dict[str, Any]
+) -> dict[str, Any]:
+    """All that result.json says, its times apart."""
+    threads = environment.threads()
+    return {
+        "name": config.name,
+        "task": config.task,
+        "status": status,
+        "error": error,
+        "fingerprint": fingerprint(config),
+        "revision": config.revision,
+        **said,
+        "seed": config.seed,
+        "metrics": plain(metrics),
+        "claims": plain(config.claims),
+        "no_effect": config.idle(),
+        "versions": environment.versions(),
+        "git": environment.git(),
+        "hashes": record.hashes,
+        "device": record.device,
+        "computed": ({} if threads is None else {"threads": threads}) | record.computed,
+        "signature": signature(config, record),
+    }
+
+
+def _write_result(folder: Path, result: dict[str, Any]) -> None:
+    try:
+        write_atomically(folder / RESULT, to_json(result, indent=1) + "\n")
+    except OSError as failure:
+        if result["status"] == "done":
+            raise
+        # what ended the run goes on, and is told
+        log.error("%s could not be written (%s): the run leaves no result", folder / RESULT, failure)
 
 
 def signature(config: Run, record: Record) -> str:
@@ -198,53 +228,49 @@ def signature(config: Run, record: Record) -> str:
     return "|".join(parts)
 
 
-@contextlib.contextmanager
-def _logging_to(path: Path) -> Iterator[None]:
-    handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    logger = logging.getLogger("scratchlab")
-    logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        handler.close()
-
-
-@contextlib.contextmanager
-def _terminable() -> Iterator[None]:
-    """Turn SIGTERM into an exception, so that a scheduler's request to end leaves a record."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise Interrupted(signal.Signals(number).name)
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def read_result(folder: Path) -> dict[str, Any] | None:
-    """The result in a run's folder; None if the run never came to an end."""
+    """The result in a run's folder; None if the run never came to an end.
+
+    Raises:
+        ValueError: the file is damaged; names it.
+    """
     path = folder / RESULT
     if not path.is_file():
         return None
-    result = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged: {error or type(error).__name__}") from None
+    if not isinstance(result, dict) or not isinstance(result.get("metrics") or {}, dict):
+        raise ValueError(f"{path} is damaged: it holds no result, a mapping with metrics")
     result["metrics"] = with_numbers(result.get("metrics") or {})
     return result
 
 
+def result_or_warning(folder: Path) -> dict[str, Any] | None:
+    """The same for who can do without it: a damaged result counts as none, and the file is named in a warning."""
+    try:
+        return read_result(folder)
+    except ValueError as error:
+        log.warning("%s; it counts as not done", error)
+        return None
+
+
 def read_history(folder: Path) -> list[dict[str, Any]]:
-    """The lines of a run's history; a last line cut short by a kill is left out."""
+    """The lines of a run's history; a last line cut short by a kill is left out, a damaged one too, with a warning."""
     path = folder / HISTORY
     if not path.is_file():
         return []
-    lines = path.read_text(encoding="utf-8").split("\n")
-    return [with_numbers(json.loads(line)) for line in lines[:-1]]
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    found, damaged = [], []
+    for number, line in enumerate(lines[:-1], start=1):
+        try:
+            found.append(with_numbers(json.loads(line)))
+        except (ValueError, AttributeError, TypeError):
+            damaged.append(number)
+    if damaged:
+        log.warning("%s: %d damaged lines are left out, the first is line %d", path, len(damaged), damaged[0])
+    return found
 
 
 def folders(out: Path | str, select: str = "*") -> list[Path]:
@@ -262,7 +288,7 @@ def read(out: Path | str, select: str = "*") -> "pd.DataFrame":
 
     rows = []
     for folder in folders(out, select):
-        result = read_result(folder)
+        result = result_or_warning(folder)
         if result is None:
             continue
         config = yaml.load((folder / CONFIG).read_text(encoding="utf-8"), Loader=LOADER)

@@ -6,9 +6,11 @@ a second.
 """
 
 from scratchlab.stats.checks import Attainable, Closeness, CountTest, attainable, close, count_test, holm
+from scratchlab.stats.family import Family, Outcome, family, p_of_mean, p_of_new_run
 from scratchlab.stats.intervals import Interval, Summary, prediction_interval, resolution, summarize, wilson
 from scratchlab.stats.paired import Difference, Equivalence, equivalence, hierarchical_bootstrap, paired_difference
 from scratchlab.stats.planning import (
+    largest_sd,
     mcnemar_power,
     seeds_for_difference,
     seeds_for_equivalence,
@@ -17,26 +19,36 @@ from scratchlab.stats.planning import (
     smallest_gap,
 )
 from scratchlab.stats.right_wrong import McNemar, SignFlip, mcnemar, mcnemar_counts, sign_flip
+from scratchlab.stats.sequential import DIFFERENCE_LEVEL, EQUIVALENCE_ALPHA, INFLATION
 
 __all__ = [
     "Attainable",
     "Closeness",
     "CountTest",
+    "DIFFERENCE_LEVEL",
     "Difference",
+    "EQUIVALENCE_ALPHA",
     "Equivalence",
+    "Family",
+    "INFLATION",
     "Interval",
     "McNemar",
+    "Outcome",
     "SignFlip",
     "Summary",
     "attainable",
     "close",
     "count_test",
     "equivalence",
+    "family",
     "hierarchical_bootstrap",
     "holm",
+    "largest_sd",
     "mcnemar",
     "mcnemar_counts",
     "mcnemar_power",
+    "p_of_mean",
+    "p_of_new_run",
     "paired_difference",
     "prediction_interval",
     "resolution",

@@ -53,15 +53,40 @@ def smallest_gap(items: int, discordance: float, *, alpha: float = 0.05, power: 
     )
 
 
-def seeds_for_prediction(sd: float, cap: float, *, level: float = 0.95, limit: int = 10_000) -> int | None:
+def largest_sd(sd: float, n: int, *, assurance: float = 0.8) -> float:
+    """Upper confidence bound of the true sd behind one that n normal values showed; infinite for one value."""
+    from scipy.special import gammaincinv
+
+    sd, n = require.number("sd", sd, at_least=0), require.count("n", n, low=1)
+    assurance = require.share("assurance", assurance, open_ends=True)
+    if n == 1:
+        return math.inf
+    return sd * math.sqrt((n - 1) / (2 * float(gammaincinv((n - 1) / 2, 1 - assurance))))
+
+
+def seeds_for_prediction(
+    sd: float, cap: float, *, level: float = 0.95, power: float | None = None, limit: int = 10_000
+) -> int | None:
     """Seeds with which the prediction interval's half-width is at most `cap`, if the sd over seeds is `sd`.
+
+    With `power`, it is so in that share of the studies, because the sd that is seen has luck, too.
 
     None where no number of seeds does it: the half-width never falls below about 1.96 sd, the new run's own
     noise.
     """
     sd, cap = require.number("sd", sd, at_least=0), require.number("cap", cap, above=0)
     level = require.share("level", level, open_ends=True)
-    return _smallest(lambda s: require.quantile_t(level, s - 1) * sd * math.sqrt(1 + 1 / s) <= cap, 2, limit)
+    chance = None if power is None else require.share("power", power, open_ends=True)
+
+    def narrow(seeds: int) -> bool:
+        from scipy.special import gammaincinv
+
+        seen = sd
+        if chance is not None:
+            seen *= math.sqrt(2 * float(gammaincinv((seeds - 1) / 2, chance)) / (seeds - 1))
+        return require.quantile_t(level, seeds - 1) * seen * math.sqrt(1 + 1 / seeds) <= cap
+
+    return _smallest(narrow, 2, limit)
 
 
 def seeds_for_difference(

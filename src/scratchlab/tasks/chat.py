@@ -82,10 +82,10 @@ def lines() -> Iterator[str]:
 def answered(model: "Decoder", run: Any, config: Chat, line: str, machine: "Compute") -> Iterator[str]:
     """The response to an instruction, in the template of the run, as it is written."""
     from scratchlab.generation import sampling
-    from scratchlab.text.prompts import extract_while_written, render
+    from scratchlab.text.prompts import extract_while_written, parts
 
-    question, _ = render(run.prompt, {"instruction": line, "input": config.input, "output": ""})
-    ids = model.tokenizer.encode_plain(question)
+    question, _ = parts(run.prompt, {"instruction": line, "input": config.input, "output": ""})
+    ids = model.tokenizer.encode_parts(question)
     with machine.autocast():
         tokens = (token for _, token in sampling.stream(model, [ids], config.sampling, end_token=model.tokenizer.end))
         yield from extract_while_written(run.prompt, sampling.to_text(model.tokenizer, tokens))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from scratchlab.model.config import ModelConfig
+from scratchlab.model.config import ModelConfig, check_has
 from scratchlab.runs.config import Run
 
 if TYPE_CHECKING:
@@ -21,6 +21,9 @@ class Count(Run):
     task: ClassVar[str] = "count"
 
     model: ModelConfig
+
+    def __post_init__(self) -> None:
+        check_has(self.model, "qkv_bias", "this task takes chapter 4's model apart")
 
 
 def count_parameters(config: Count, record: "Record") -> dict[str, Any]:

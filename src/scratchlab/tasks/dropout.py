@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from scratchlab.model.config import ModelConfig
+from scratchlab.model.config import ModelConfig, check_has
 from scratchlab.runs.config import Run
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ class Dropout(Run):
     """One-token sequences that the measurement is made on."""
 
     def __post_init__(self) -> None:
+        check_has(self.model, "drop_rate_emb", "this task measures chapter 4's dropout")
         if self.sequences < 1:
             raise ValueError(f"sequences={self.sequences}: must be at least 1")
 

@@ -77,10 +77,9 @@ class Pretrain(TrainingRun):
         """
         if not self.continue_run or self.weights.source is not WeightSource.random:
             return self.weights
-        from scratchlab.runs.identity import plain
         from scratchlab.training.continued import checkpoint_of
 
-        path = checkpoint_of(self.continue_run, out=self.out, seed=self.seed, model=plain(self.model))
+        path = checkpoint_of(self.continue_run, out=self.out, seed=self.seed, model=self.model)
         return WeightsConfig(source=WeightSource.checkpoint, path=str(path))
 
     def inputs(self) -> dict[str, str]:

@@ -33,6 +33,10 @@ def report(config: Report, record: "Record") -> dict[str, Any]:
         baseline=config.baseline,
         published=Compositions(),
     )
+    if not found.runs and not found.verdicts:
+        raise ValueError(
+            f"select={config.select} out={config.out} seeds={config.seeds}: no run and no claim is there to report"
+        )
     options = {"select": config.select, "baseline": config.baseline, "seeds": config.seeds, "out": config.out}
     neutral = {"select": "*", "baseline": "", "seeds": None, "out": "outputs"}
     words = [f"{key}={value}" for key, value in options.items() if value != neutral[key]]

@@ -30,14 +30,15 @@ class Reproduce(Reading):
     """run_missing: also those that need GPT-2 weights."""
 
     def exit_code(self, metrics: dict[str, Any]) -> int:
-        return 1 if metrics["NOT_REPRODUCED"] else 0
+        """1 for a claim that is missed and that chance does not explain."""
+        return 1 if metrics["beyond_chance"] else 0
 
 
 def reproduce(config: Reproduce, record: "Record") -> dict[str, Any]:
     from scratchlab.book import experiments
     from scratchlab.evidence.missing import missing_runs
     from scratchlab.evidence.runs import by_name, problem_lines, read_runs
-    from scratchlab.evidence.verdicts import Verdict, decide, row
+    from scratchlab.evidence.verdicts import Verdict, decide, misses, row
     from scratchlab.launch import jobs
     from scratchlab.launch.published import Compositions
     from scratchlab.report import formats, terminal
@@ -61,10 +62,18 @@ def reproduce(config: Reproduce, record: "Record") -> dict[str, Any]:
     for line in [*tables.not_run(rows), *problem_lines(run for found_runs in runs.values() for run in found_runs)]:
         terminal.say(line)
     counts = Counter(r["verdict"] for r in rows)
-    for line in [", ".join(f"{counts[v.name]} {v.name}" for v in Verdict), *still_missing(config, lacking)]:
+    missed = misses(found)
+    said = [", ".join(f"{counts[v.name]} {v.name}" for v in Verdict), *missed.lines(), *still_missing(config, lacking)]
+    for line in said:
         terminal.say(line)
     terminal.say(f"written to {record.folder}/verdicts.json (and .md, .tex, .csv)")
-    return {"claims": len(rows)} | {verdict.name: counts[verdict.name] for verdict in Verdict}
+    return {
+        "claims": len(rows),
+        **{verdict.name: counts[verdict.name] for verdict in Verdict},
+        "tested": missed.family.tests,
+        "expected_at_most": missed.family.high,
+        "beyond_chance": missed.beyond_chance,
+    }
 
 
 def chosen_claims(

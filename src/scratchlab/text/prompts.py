@@ -49,10 +49,26 @@ def render(prompt: PromptConfig, entry: Mapping[str, str]) -> tuple[str, str]:
 
     Source: chapter 7, where training text is the two together and a trained model is given the question.
     """
-    question = prompt.question.format(
-        instruction=entry["instruction"], input=prompt.input.format(input=entry["input"]) if entry["input"] else ""
-    )
-    return question, prompt.answer.format(output=entry["output"])
+    question, answer = parts(prompt, entry)
+    return "".join(text for text, _ in question), "".join(text for text, _ in answer)
+
+
+Parts = list[tuple[str, bool]]
+"""A text in parts, each with whether it is the template's own."""
+
+
+def parts(prompt: PromptConfig, entry: Mapping[str, str]) -> tuple[Parts, Parts]:
+    """As `render`, with the template's own text told from the entry's, in which a tokenizer sees no special tokens."""
+
+    def filled(template: str, values: Mapping[str, Parts]) -> Parts:
+        found: Parts = []
+        for text, name, _, _ in Formatter().parse(template):
+            found += [(text, True), *(values[name] if name else [])]
+        return found
+
+    about = filled(prompt.input, {"input": [(entry["input"], False)]}) if entry["input"] else []
+    question = filled(prompt.question, {"instruction": [(entry["instruction"], False)], "input": about})
+    return question, filled(prompt.answer, {"output": [(entry["output"], False)]})
 
 
 def extract(prompt: PromptConfig, generated: str) -> str:

@@ -1,8 +1,9 @@
 """How a model reads and writes text; and GPT-2's way, from whichever of its published files can be had."""
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -28,6 +29,8 @@ class Tokenizer:
     """Make the encoding; called once."""
     files: Callable[[int], dict[str, str]]
     """The files, name and content, from which `transformers` makes the same tokenizer; given the context length."""
+    markers: Mapping[str, int] = field(default_factory=dict)
+    """Special tokens that a prompt template may use, as text and id."""
 
     @cached_property
     def encoding(self) -> "tiktoken.Encoding":
@@ -40,11 +43,32 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Turn text into ids; where it names the end token (`<|endoftext|>`), that is one, as in the book's loaders."""
-        return self.encoding.encode(text, allowed_special={self.decode([self.end])}, disallowed_special=())
+        ids = self.encoding.encode(text, allowed_special={self.decode([self.end])}, disallowed_special=())
+        return self._known(ids)
 
     def encode_plain(self, text: str) -> list[int]:
         """Turn text into ids; what reads like a special token is text like any other."""
-        return self.encoding.encode_ordinary(text)
+        return self._known(self.encoding.encode_ordinary(text))
+
+    def encode_parts(self, parts: Iterable[tuple[str, bool]]) -> list[int]:
+        """Turn a text in parts into ids; in those that are marked True, `markers` are special tokens.
+
+        All else is one text, whatever part it comes from.
+        """
+        splits = "|".join(map(re.escape, self.markers)) or r"(?!)"
+        ids, waiting = [], ""
+        for text, own in parts:
+            for piece in re.split(f"({splits})", text) if own else [text]:
+                if own and piece in self.markers:
+                    ids += [*self.encode_plain(waiting), self.markers[piece]]
+                    waiting = ""
+                else:
+                    waiting += piece
+        return ids + self.encode_plain(waiting)
+
+    def _known(self, ids: list[int]) -> list[int]:
+        """Without bytes that the vocabulary lacks; an encoding has those beyond its end."""
+        return ids if self.encoding.n_vocab == self.vocab_size else [i for i in ids if i < self.vocab_size]
 
     def decode(self, ids: Sequence[int]) -> str:
         """Turn ids into text; bytes that are no character become a replacement mark."""
@@ -103,7 +127,7 @@ def _files(context_length: int) -> dict[str, str]:
     is merged are the two pieces that all earlier merges leave of it.
     """
     ranks = _ranks()
-    letters = _byte_letters()
+    letters = byte_letters()
     written = {token: "".join(letters[byte] for byte in token) for token in ranks}
     merges = []
     for token, rank in sorted(ranks.items(), key=lambda item: item[1]):
@@ -119,7 +143,7 @@ def _files(context_length: int) -> dict[str, str]:
     }
 
 
-def _byte_letters() -> dict[int, str]:
+def byte_letters() -> dict[int, str]:
     """A visible character for every byte, as OpenAI chose them: itself, or for the others one from 256 on."""
     visible = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     others = [byte for byte in range(256) if byte not in visible]

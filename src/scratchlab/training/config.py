@@ -9,11 +9,15 @@ class TrainConfig:
     """AdamW with a constant rate, as in the book's chapters."""
 
     epochs: int
+    """Passes over the training split."""
     batch_size: int
+    """Examples of a batch."""
     accumulate: int = 1
     """Batches behind one update."""
     lr: float
+    """AdamW's rate."""
     weight_decay: float = 0.1
+    """AdamW's decay."""
     eval_every: int
     """Batches between evaluations; the first is after batch 0."""
     eval_batches: int

@@ -1,35 +1,39 @@
 """Go on from what another run has trained: find the checkpoint that it left."""
 
 from pathlib import Path
-from typing import Any
 
 import yaml
 
-from scratchlab.runs.record import CONFIG, folders, read_result
+from scratchlab.model.config import ModelConfig
+from scratchlab.runs.identity import as_before, plain
+from scratchlab.runs.record import CONFIG, folders, result_or_warning
 
 CHECKPOINT, WEIGHTS = "checkpoint/model_and_optimizer.pth", "checkpoint/model.safetensors"
 """Where a run leaves its model, below its folder: in the book's layout, and for other programs."""
 
 
-def checkpoint_of(name: str, *, out: str, seed: int, model: dict[str, Any]) -> Path:
+def checkpoint_of(name: str, *, out: str, seed: int, model: ModelConfig) -> Path:
     """The checkpoint of the last finished run of that name, with this seed and model, below `out`.
 
     Raises:
         FileNotFoundError: there is none; says which runs were looked at, and what each one lacks.
     """
-    wanted = {"seed": seed, "model": model}
+    wanted = {"seed": seed, "model": plain(model)}
+    before = as_before(type(model))  # what a record means that is older than some of a model's keys
     found, tried = [], []
     for folder in folders(out, name):
         then = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
-        result = read_result(folder)
-        if result is None or result["status"] != "done":
+        result = result_or_warning(folder)
+        if isinstance(then, dict):
+            then["model"] = before | (then.get("model") or {})
+        if result is None or result.get("status") != "done" or not isinstance(then, dict):
             tried.append(f"{folder}: not done")
         elif different := [key for key, value in wanted.items() if then.get(key) != value]:
             tried.append(f"{folder}: another {' and '.join(different)}")
         elif not (folder / CHECKPOINT).is_file():
             tried.append(f"{folder}: has no {CHECKPOINT} (save_checkpoint=true leaves one)")
         else:
-            found.append((result["started"], folder / CHECKPOINT))
+            found.append((str(result.get("started")), folder / CHECKPOINT))
     if not found:
         raise FileNotFoundError(
             f"continue_run={name}: no finished run of that name, with seed={seed} and this "

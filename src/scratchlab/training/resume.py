@@ -21,8 +21,8 @@ from torch import nn
 
 from scratchlab.files import in_one_step
 from scratchlab.model.state_files import load_checkpoint, save_state
-from scratchlab.runs import environment
-from scratchlab.runs.record import MODEL, PREVIOUS, Record, read_history, read_result, write_atomically
+from scratchlab.runs import aside, environment
+from scratchlab.runs.record import MODEL, Record, read_history, result_or_warning, write_atomically
 from scratchlab.training.steps import Steps
 
 log = logging.getLogger(__name__)
@@ -59,7 +59,13 @@ class Resume:
     def save(self, model: nn.Module, metrics: dict[str, Any]) -> None:
         """Keep a trained model and what its training measured, so that what comes after need not wait for it again."""
         self.save_model(model)
-        content = {"metrics": metrics, "training": self.training, "later": self.later, "made_with": self._made_with()}
+        content = {
+            "metrics": metrics,
+            "training": self.training,
+            "later": self.later,
+            "made_with": self._made_with(),
+            "threads": self.record.computed.get("training_threads", environment.threads()),
+        }
         write_atomically(self.record.folder / TRAINED, json.dumps(content))
 
     def trained(self, model: nn.Module) -> dict[str, Any] | None:
@@ -75,11 +81,19 @@ class Resume:
         for before, own in [*((path, True) for path in self._stopped()), *((path, False) for path in beside)]:
             if not (before / TRAINED).is_file() or not (before / MODEL).is_file():
                 continue
-            found = json.loads((before / TRAINED).read_text(encoding="utf-8"))
-            if (found.get("training"), found["made_with"]) != (self.training, self._made_with()):
+            found = _read_trained(before / TRAINED)
+            if found is None or (found["training"], found["made_with"]) != (self.training, self._made_with()):
+                continue
+            try:
+                load_checkpoint(model, before / MODEL, diverged=True)
+            except ValueError as error:
+                log.warning("the trained model there cannot be used, and is trained again: %s", error)
                 continue
             log.info("%s has trained this: going on from there", before)
-            load_checkpoint(model, before / MODEL)
+            if own:
+                self._begun_with(found.get("threads"))
+            elif found.get("threads") != environment.threads():
+                self.record.computed["training_threads"] = found.get("threads")
             after = [name for name, of in self.later.items() if found["later"].get(name) == of]
             self._bring((MODEL, *self.files, *after), before)
             self._copy_history(before)
@@ -96,16 +110,23 @@ class Resume:
         for before in self._stopped():
             if not (before / STATE).is_file():
                 continue
-            found = torch.load(before / STATE, weights_only=True, map_location="cpu")
-            if json.loads(found["made_with"]) != self._made_with():
+            found = _read_state(before / STATE)
+            if found is None:
+                continue
+            if found["made_with"] != self._made_with():
                 log.warning("%s was stopped in training, but with other data, weights or versions", before)
                 continue
-            steps.load(found["steps"])
+            try:
+                steps.load(found["steps"])
+            except (ValueError, KeyError, TypeError) as error:
+                log.warning("%s does not fit this training, which starts anew: %s", before / STATE, error)
+                continue
             log.info("%s was stopped in training: going on after batch %d", before, steps.done - 1)
+            self._begun_with(found.get("threads"))
             self._copy_history(before, lines=found["lines"])
             (self.record.folder / STATE).parent.mkdir(parents=True, exist_ok=True)
             (before / STATE).rename(self.record.folder / STATE)
-            return json.loads(found["notes"])
+            return found["notes"]
         return None
 
     def keep(self, steps: Steps, notes: Any) -> None:
@@ -119,11 +140,12 @@ class Resume:
             "notes": json.dumps(asdict(notes)),
             "lines": len(read_history(self.record.folder)),
             "made_with": json.dumps(self._made_with()),
+            "threads": environment.threads(),
         }
         try:
             with in_one_step(path) as unfinished:
                 torch.save(content, unfinished)
-        except OSError as error:  # a full disk is no reason to lose the training as well
+        except (OSError, RuntimeError) as error:  # a full disk is no reason to lose the training as well
             log.warning("the state of training could not be kept (%s); a kill would cost all of it", error)
         self._last = time.monotonic()
 
@@ -133,14 +155,24 @@ class Resume:
 
     def _stopped(self) -> Iterator[Path]:
         """What earlier attempts at this run left, the last first, back to one that came to its end."""
-        aside = self.record.folder / PREVIOUS
-        if self.start_over or not aside.is_dir():
+        if self.start_over:
             return
-        for before in sorted(aside.iterdir(), reverse=True):  # named by time
-            result = read_result(before)
-            if result is not None and result["status"] == "done":
+        for before in aside.earlier(self.record.folder):
+            result = result_or_warning(before)
+            if result is not None and result.get("status") == "done":
                 return
             yield before
+
+    def _begun_with(self, threads: int | None) -> None:
+        """Compute with as many threads as the training began with: sums of floats depend on their number."""
+        now = environment.threads()
+        if threads is None:
+            log.warning("how many threads this training began with is not known; it goes on with %s", now)
+            self.record.computed["began_with_threads"] = "unknown"
+        elif threads != now:
+            log.info("going on with %d threads, as it began, not %s", threads, now)
+            torch.set_num_threads(threads)
+            self.record.device = re.sub(r"\d+ threads", f"{threads} threads", self.record.device)
 
     def _bring(self, names: tuple[str, ...], before: Path) -> None:
         for name in names:
@@ -156,6 +188,36 @@ class Resume:
     def _made_with(self) -> dict[str, Any]:
         device = re.sub(r" \d+ threads", "", self.record.device)  # their number changes no result, see the fingerprint
         return {"hashes": self.record.hashes, "versions": environment.versions(), "device": device}
+
+
+def _read_state(path: Path) -> dict[str, Any] | None:
+    """A kept state of training; None, with a warning, where the file is damaged."""
+    try:
+        found = torch.load(path, weights_only=True, map_location="cpu")
+        for key, kind in (("steps", dict), ("notes", str), ("made_with", str), ("lines", int)):
+            if not isinstance(found[key], kind):
+                raise ValueError(f"its {key} is a {type(found[key]).__name__}")
+        return found | {key: json.loads(found[key]) for key in ("notes", "made_with")}
+    except Exception as error:  # what torch raises for a damaged file is any of a dozen types
+        log.warning("%s is damaged (%s: %s): this state is lost", path, type(error).__name__, _first_line(error))
+        return None
+
+
+def _read_trained(path: Path) -> dict[str, Any] | None:
+    """What a training measured and on what; None, with a warning, where the file is damaged."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        for key, kind in (("metrics", dict), ("training", str), ("later", dict), ("made_with", dict)):
+            if not isinstance(found[key], kind):
+                raise ValueError(f"its {key} is a {type(found[key]).__name__}")
+        return found
+    except (ValueError, KeyError, TypeError) as error:
+        log.warning("%s is damaged (%s: %s): its model is not used", path, type(error).__name__, _first_line(error))
+        return None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0][:200]
 
 
 def _link(source: Path, target: Path) -> None:

@@ -6,7 +6,7 @@ from scratchlab.data.instructions import Entry
 from scratchlab.generation import sampling
 from scratchlab.generation.config import SamplingConfig
 from scratchlab.model.decoder import Decoder
-from scratchlab.text.prompts import PromptConfig, render
+from scratchlab.text.prompts import PromptConfig, parts, render
 
 
 def continued(model: Decoder, start: str, config: SamplingConfig) -> str:
@@ -20,6 +20,6 @@ def continued(model: Decoder, start: str, config: SamplingConfig) -> str:
 def answered(model: Decoder, prompt: PromptConfig, entry: Entry) -> str:
     """An entry's question and the first 50 tokens that the model says to it."""
     question, _ = render(prompt, entry)
-    ids = model.tokenizer.encode_plain(question)
+    ids = model.tokenizer.encode_parts(parts(prompt, entry)[0])
     [new] = sampling.generate(model, [ids], SamplingConfig(max_new_tokens=50), end_token=model.tokenizer.end)
     return question + model.tokenizer.decode(new)

@@ -38,7 +38,10 @@ def adamw(
     fused = parameters[0].device.type in ("cpu", "cuda")
     optimizer = torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay, fused=fused)
     if state is not None:
-        optimizer.load_state_dict(state)
+        try:
+            optimizer.load_state_dict(state)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"the checkpoint's optimizer state does not fit this model: {error}") from error
         log.info("the optimizer goes on with lr %g", optimizer.param_groups[0]["lr"])
     return optimizer
 
@@ -137,12 +140,21 @@ class Steps:
         }
 
     def load(self, state: dict[str, Any]) -> None:
-        """Take up a state of the same training, before iterating."""
-        with torch.no_grad():
-            for name, parameter in self.model.named_parameters():
-                if parameter.requires_grad:
-                    parameter.copy_(state["trainable"][name])
+        """Take up a state of the same training, before iterating.
+
+        Raises:
+            ValueError: it is of another; nothing was taken up.
+        """
+        kept = state["trainable"]
+        moving = {name: parameter for name, parameter in self.model.named_parameters() if parameter.requires_grad}
+        if {name: p.shape for name, p in kept.items()} != {name: p.shape for name, p in moving.items()}:
+            raise ValueError("its parameters have other names or shapes")
+        if not 0 <= state["batch"] < len(self.loader) or not 1 <= state["epoch"] <= self.epochs + 1:
+            raise ValueError(f"it stands at epoch {state['epoch']}, batch {state['batch']}")
         self.optimizer.load_state_dict(state["optimizer"])
+        with torch.no_grad():
+            for name, parameter in moving.items():
+                parameter.copy_(kept[name])
         self.done, self.epoch, self.batch = state["done"], state["epoch"], state["batch"]
         self._epoch_draws, self._draws = state["epoch_draws"], state["draws"]
 

@@ -60,9 +60,9 @@ def load(folder: Path) -> Trained:
     from scratchlab.runs.record import MODEL, read_result
 
     result = read_result(folder)
-    schema = TASKS[result["task"]].schema() if result is not None and result["task"] in TASKS else None
+    schema = TASKS[result["task"]].schema() if result is not None and result.get("task") in TASKS else None
     if result is None or schema is None or not issubclass(schema, FineTuning):
-        found = "never came to an end" if result is None else f"is of task={result['task']}"
+        found = "never came to an end" if result is None else f"is of task={result.get('task')}"
         possible = ", ".join(name for name, task in TASKS.items() if issubclass(task.schema(), FineTuning))
         raise ValueError(f"{folder}: {found}; possible: a finished run of {possible}")
     config = read_config(folder, schema)
@@ -81,11 +81,12 @@ def read_config(folder: Path, schema: type[FineTuning]) -> FineTuning:
     from scratchlab.runs.identity import as_before
     from scratchlab.runs.record import CONFIG
 
-    then = OmegaConf.structured(schema)
+    then = OmegaConf.create()
     for key, value in as_before(schema).items():
         OmegaConf.update(then, key, value)
-    written = OmegaConf.to_container(OmegaConf.load(folder / CONFIG))
+    written = OmegaConf.to_container(OmegaConf.merge(then, OmegaConf.load(folder / CONFIG)))
     assert isinstance(written, dict)
-    config = OmegaConf.to_object(OmegaConf.merge(then, written | {"weights": {"source": "random"}}))
+    written["weights"] = {"source": "random"}
+    config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), written))
     assert isinstance(config, FineTuning)
     return config

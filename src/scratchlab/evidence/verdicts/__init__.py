@@ -10,10 +10,12 @@ from scratchlab.evidence.configuration import Published
 from scratchlab.evidence.runs import Arm, RunRecord
 from scratchlab.evidence.verdicts import single, versus
 from scratchlab.evidence.verdicts.comparable import usable
+from scratchlab.evidence.verdicts.family import Misses, misses
 from scratchlab.evidence.verdicts.outcome import Decision, Verdict
+from scratchlab.evidence.verdicts.score import score
 from scratchlab.runs.claim import Claim, ClaimKind, Direction
 
-__all__ = ["Decision", "Verdict", "decide", "row"]
+__all__ = ["Decision", "Misses", "Verdict", "decide", "misses", "row"]
 
 Runs = Mapping[str, Sequence[RunRecord]]
 
@@ -57,7 +59,7 @@ def _tested(claim: Claim, arms: list[Arm], names: list[str], experiments: Mappin
         case ClaimKind.count:
             return single.count(claim, arms[0], experiments.get(names[0]))
         case ClaimKind.score:
-            return single.score(claim, arms[0])
+            return score(claim, arms[0], experiments.get(names[0]))
         case ClaimKind.relation:
             return versus.relation(claim, arms[0], arms[1], known=all(name in experiments for name in names))
         case ClaimKind.ratio:
@@ -80,8 +82,13 @@ def row(stated: Stated, found: Decision) -> dict[str, Any]:
         "source": claim.source,
         "test": found.test,
         "device": found.device,
+        "within": found.within,
+        "repetition": found.repetition,
         "seeds_needed": found.seeds_needed,
+        "seeds_assured": found.seeds_assured,
         "detectable": found.detectable,
+        "chance_of_a_miss": found.chance,
+        "p": found.p,
         "notes": list(found.notes),
         "versus": claim.versus,
         "quote": claim.quote,

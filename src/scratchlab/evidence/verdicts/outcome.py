@@ -26,7 +26,17 @@ class Decision:
     seeds: tuple[int, ...] = ()
     device: str = ""
     seeds_needed: int | None = None
-    """Seeds that would decide, if the spread stays as it is."""
+    """Seeds, in all, that would decide if the spread is the one that was seen."""
+    seeds_assured: int | None = None
+    """The same if the spread is as large as it may be, with an assurance of 0.8; None: none known."""
     detectable: float | None = None
     """Smallest true difference that this many seeds find with power 0.8."""
+    within: float | None = None
+    """score, REPRODUCED: the published number lies so near to where one more run would."""
+    repetition: bool | None = None
+    """Whether the published seed, on the reference environment, gives the printed number; None where it has not run."""
+    chance: float = 0.0
+    """Largest chance of NOT_REPRODUCED if the claim holds; 0 where chance has no part in the test, or none was made."""
+    p: float | None = None
+    """NOT_REPRODUCED by a test that can miss: the chance of a miss at least as large."""
     notes: tuple[str, ...] = ()

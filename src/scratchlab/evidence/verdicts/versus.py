@@ -7,12 +7,17 @@ from typing import Any
 from scratchlab import stats
 from scratchlab.evidence.confounds import judge_card, several_factors, unexplained, unlike
 from scratchlab.evidence.runs import Arm
+from scratchlab.evidence.verdicts.advice import LEAST_SEEDS, POWER, cap_of, seeds_range, told
 from scratchlab.evidence.verdicts.comparable import diverged, other_device
 from scratchlab.evidence.verdicts.outcome import Decision, Verdict
 from scratchlab.evidence.verdicts.single import nan_verdict
 from scratchlab.runs.claim import Claim, Direction
 from scratchlab.runs.metrics import metric
 
+LEVEL, ALPHA = stats.DIFFERENCE_LEVEL, stats.EQUIVALENCE_ALPHA
+"""Of a direction's interval and of the tests of sameness; they hold although seeds are added until one decides."""
+WRONG_SIDE, NOT_SAME = 0.025, 0.05
+"""Chances that the test of a relation misses it, whatever number of seeds it is looked at."""
 REPEATS = 3
 TIME_CAP = 0.1
 """Half-width, relative, beyond which a ratio of times tells nothing."""
@@ -25,7 +30,7 @@ def relation(claim: Claim, variant: Arm, baseline: Arm, *, known: bool) -> Decis
     common: dict[str, Any] = {"device": variant.runs[0].device}
     if problem := _incomparable(claim, variant, baseline, known=known):
         return Decision(Verdict.NOT_COMPARABLE, problem, seeds=tuple(variant.seeds), **common)
-    if broken := nan_verdict(claim, variant):
+    if broken := nan_verdict(claim, variant.runs):
         return broken
     if lost := diverged(claim, baseline.runs):
         reason = f"{len(lost)} of {len(baseline.runs)} runs of {claim.versus} diverged: nothing to hold it against"
@@ -88,7 +93,7 @@ def _paired(ours: list[float], theirs: list[float], step: float | None) -> stats
     differences = [a - b for a, b in zip(ours, theirs, strict=True)]
     if len(differences) > 1 and max(differences) - min(differences) <= 1e-12:
         differences = [differences[0]] * len(differences)  # the last bit of equal differences is no spread
-    return stats.summarize(differences, resolution=step)
+    return stats.summarize(differences, level=LEVEL, resolution=step)
 
 
 def _direction(
@@ -99,58 +104,74 @@ def _direction(
     common |= {"measured": found.value}
     least = f" by {m.width(claim.margin)} or more" if claim.margin else ""
     common["test"] = (
-        f"paired by seed: the 95% t interval of the difference must lie {claim.direction.name}{least}; other items "
-        "are another question"
+        f"paired by seed: the t interval of the difference must lie {claim.direction.name}{least}; its level, "
+        f"{100 * LEVEL:.2f}%, holds 95% although seeds are added one at a time; other items are another question"
     )
     reason = f"{m.difference(found.value)} against {claim.versus} over {found.n} seed{'s' * (found.n > 1)}"
-    if found.n == 1:
-        reason += "; one pair shows no spread"
-        needed = stats.seeds_for_difference(0.01, max(claim.margin, 0.01)) if m.items else 3
-        return Decision(
-            Verdict.INCONCLUSIVE, f"{reason}, {needed} seeds would be a start", seeds_needed=needed, **common
-        )
-    common["interval"] = (found.low, found.high)
+    if found.n < LEAST_SEEDS:
+        return _too_few(reason, found.n, common)
+    common |= {"interval": (found.low, found.high), "chance": WRONG_SIDE}
     low, high = sorted((sign * found.low, sign * found.high))
     reason += f", interval {m.difference(found.low)} to {m.difference(found.high)}"
     if low > 0 and low >= claim.margin:
         return Decision(Verdict.REPRODUCED, reason, **common)
     sd = max(found.sd or 0.0, (step or 0.0) / 2)
-    common["detectable"] = detectable = stats.smallest_difference(sd, found.n)
+    common["detectable"] = detectable = stats.smallest_difference(sd, found.n, alpha=1 - LEVEL)
     if high < claim.margin or high <= 0:
         how = "the other way" if high < 0 else "smaller than claimed"
-        return Decision(Verdict.NOT_REPRODUCED, f"{reason}: {how}", **common)
-    distance = abs(sign * found.value - claim.margin)
-    needed = stats.seeds_for_difference(sd, distance) if distance > 0 else None
+        p = _p(found, max(claim.margin, 0.0) - sign * found.value, step)
+        return Decision(Verdict.NOT_REPRODUCED, f"{reason}: {how}", p=p, **common)
+    effect = cap_of(claim, statistics.fmean(map(abs, theirs)))
     reason += f"; {found.n} seeds find a difference from {m.width(detectable or math.inf)} on"
-    reason += f"; {needed} seeds would decide" if needed else "; no number of seeds would decide"
-    return Decision(Verdict.INCONCLUSIVE, reason, seeds_needed=needed, **common)
+    if not effect:
+        return Decision(Verdict.INCONCLUSIVE, reason, **common)
+    low_n, high_n = seeds_range(
+        lambda spread: stats.seeds_for_difference(spread, effect, alpha=1 - LEVEL, power=POWER), sd, found.n
+    )
+    reason += f"; if the true difference is {m.width(effect)} from {m.width(claim.margin)}, {told(low_n, high_n)}"
+    return Decision(Verdict.INCONCLUSIVE, reason, seeds_needed=low_n, seeds_assured=high_n, **common)
+
+
+def _too_few(reason: str, pairs: int, common: dict[str, Any]) -> Decision:
+    reason += f"; {'one pair shows' if pairs == 1 else f'{pairs} pairs show'} too little of the spread to tell: "
+    reason += f"a relation needs {LEAST_SEEDS} seeds in common"
+    return Decision(Verdict.INCONCLUSIVE, reason, seeds_needed=LEAST_SEEDS, **common)
+
+
+def _p(found: stats.Summary, off: float, step: float | None) -> float:
+    """One-sided p of a true difference so far from the mean, at whatever number of seeds one stops."""
+    return min(1.0, stats.INFLATION * stats.p_of_mean(found, off, resolution=step))
 
 
 def _same(claim: Claim, ours: list[float], theirs: list[float], step: float | None, common: dict[str, Any]) -> Decision:
     m = metric(claim.metric)
-    found = stats.equivalence(ours, theirs, margin=claim.margin, resolution=step)
+    found = stats.equivalence(ours, theirs, margin=claim.margin, alpha=ALPHA, resolution=step)
     common |= {"measured": found.value}
-    common["test"] = f"equivalence, two one-sided t tests at 5%: the difference lies within {m.width(claim.margin)}"
+    common["test"] = (
+        f"equivalence, two one-sided t tests: the difference lies within {m.width(claim.margin)}; each at "
+        f"{100 * ALPHA:.1f}%, which holds 5% although seeds are added one at a time"
+    )
     reason = f"{m.difference(found.value)} against {claim.versus} over {found.seeds} seed{'s' * (found.seeds > 1)}"
-    if math.isfinite(found.low):
-        common["interval"] = (found.low, found.high)
-        reason += f", 90% interval {m.difference(found.low)} to {m.difference(found.high)}"
+    if found.seeds < LEAST_SEEDS:
+        return _too_few(reason, found.seeds, common)
+    common |= {"interval": (found.low, found.high), "chance": NOT_SAME}
+    reason += f", interval {m.difference(found.low)} to {m.difference(found.high)}"
     if found.equivalent:
         return Decision(Verdict.REPRODUCED, reason, **common)
     if found.low > claim.margin or found.high < -claim.margin:
-        return Decision(Verdict.NOT_REPRODUCED, f"{reason}: farther apart than the margin", **common)
-    differences = [a - b for a, b in zip(ours, theirs, strict=True)]
-    sd = max(statistics.stdev(differences) if len(differences) > 1 else (step or claim.margin / 2), (step or 0.0) / 2)
-    needed = stats.seeds_for_equivalence(sd, claim.margin, difference=0.0)
-    reason += (
-        f"; sameness is not shown, and neither is a difference; {needed} seeds would show sameness, if it is there"
+        p = _p(_paired(ours, theirs, step), abs(found.value) - claim.margin, step)
+        return Decision(Verdict.NOT_REPRODUCED, f"{reason}: farther apart than the margin", p=p, **common)
+    sd = max(statistics.stdev([a - b for a, b in zip(ours, theirs, strict=True)]), (step or 0.0) / 2)
+    low, high = seeds_range(
+        lambda spread: stats.seeds_for_equivalence(spread, claim.margin, alpha=ALPHA, power=POWER), sd, found.seeds
     )
-    return Decision(Verdict.INCONCLUSIVE, reason, seeds_needed=needed, **common)
+    reason += f"; sameness is not shown, and neither is a difference; if there is none, {told(low, high)} to show it"
+    return Decision(Verdict.INCONCLUSIVE, reason, seeds_needed=low, seeds_assured=high, **common)
 
 
 def ratio(claim: Claim, variant: Arm, baseline: Arm | None) -> Decision:
     """Quotients: of counts exactly, of times by an interval, and then only on the published device."""
-    if broken := nan_verdict(claim, variant) or (nan_verdict(claim, baseline) if baseline else None):
+    if broken := nan_verdict(claim, variant.runs) or (nan_verdict(claim, baseline.runs) if baseline else None):
         return broken
     common: dict[str, Any] = {"seeds": tuple(variant.seeds), "device": variant.runs[0].device}
     timed = metric(claim.metric).timed
@@ -191,7 +212,9 @@ def _timed(claim: Claim, found: list[float], common: dict[str, Any]) -> Decision
     interval = stats.prediction_interval(found)
     common["interval"] = (interval.low, interval.high)
     reason = f"ratio {interval.value:.3g}, published {claim.value}"
+    common["chance"] = 0.05
     if not interval.contains(claim.value):
-        return Decision(Verdict.NOT_REPRODUCED, reason, **common)
+        p = stats.p_of_new_run(interval, interval.value - claim.value)
+        return Decision(Verdict.NOT_REPRODUCED, reason, p=p, **common)
     narrow = interval.half_width <= TIME_CAP * interval.value
     return Decision(Verdict.REPRODUCED if narrow else Verdict.INCONCLUSIVE, reason, **common)
