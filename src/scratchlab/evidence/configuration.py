@@ -26,10 +26,14 @@ def published_by(stored: Mapping[str, Mapping[str, Any] | str]) -> Published:
 def _template(task: str) -> Any:
     """The strict type of a task, with what a key that is younger than a record means where the record lacks it."""
     schema = TASKS[task].schema()
-    then = OmegaConf.structured(schema)
+    then: dict[str, Any] = {}
     for key, value in identity.as_before(schema).items():
-        OmegaConf.update(then, key, value)
-    return then
+        *parents, last = key.split(".")
+        inner = then
+        for parent in parents:
+            inner = inner.setdefault(parent, {})
+        inner[last] = value
+    return OmegaConf.merge(OmegaConf.structured(schema), then)
 
 
 def typed(run: RunRecord) -> Run:
