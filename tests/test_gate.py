@@ -1,13 +1,14 @@
 """Who speaks about a claim: decided from what a record is, whatever it says of itself."""
 
 import json
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from conftest import GENERATED, TINY
+from conftest import GENERATED, TINY, command
 from synthetic import write_run
 
 from scratchlab.__main__ import run
@@ -104,7 +105,9 @@ def test_where_and_in_which_format_it_was_computed_alters_no_exact_count_and_no_
     close: dict[str, Any] = {"metric": "train_loss", "kind": "close", "value": 0.505}
     for device, precision, name in (("cpu", "float32", "cpu"), ("mps", "float32", "mps"), ("cpu", "bfloat16", "cpu")):
         out = tmp_path / f"{device}-{precision}"
-        recorded(out, 123, f"compute.device={device}", f"compute.precision={precision}", device=name, **counted)
+        said = {"compute.device": device} | ({"compute.precision": precision} if precision != "float32" else {})
+        words = [f"{key}={value}" for key, value in said.items()]
+        recorded(out, 123, *words, device=name, changes=said, **counted)
         assert verdict(out, **count).verdict is Verdict.REPRODUCED, out.name
         wanted = Verdict.REPRODUCED if precision == "bfloat16" else Verdict.NOT_REPRODUCED
         assert verdict(out, **close).verdict is wanted, out.name
@@ -179,8 +182,11 @@ def test_a_file_of_one_s_own_with_a_built_in_name_is_refused_and_its_claims_are_
     found = gather(tmp_path / "out", experiments.read_all(), select="mine", published=PUBLISHED)
     assert any("a file of your own" in note and "mine.yaml" in note for note in found.verdicts[0]["notes"])
     own.rename(tmp_path / "experiments" / f"{ROW10}.yaml")
-    with pytest.raises(ValueError, match=f"{ROW10}: .*experiments/{ROW10}.yaml has the name of .*{ROW10}.yaml"):
+    said = f"{ROW10}: .*experiments/{ROW10}.yaml has the name of .*{ROW10}.yaml"
+    with pytest.raises(ValueError, match=said):
         experiments.read_all()
+    ended = command(f"experiment={ROW10}", cwd=tmp_path)
+    assert ended.returncode == 1 and re.search(said, ended.stderr) and "Traceback" not in ended.stderr
 
 
 @pytest.fixture

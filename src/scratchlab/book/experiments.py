@@ -50,8 +50,12 @@ class Experiment:
         """What it sets otherwise than its task: chosen options and values, by dotted key."""
         chosen = {group: option for group, option in self.defaults.items() if group != "task"}
         values = {k: v for k, v in self.content.items() if k not in ("defaults", "exercise", "claims", "hydra")}
-        sweep = self.content.get("hydra", {}).get("sweeper", {}).get("params", {})
-        return chosen | dotted(values) | sweep
+        return chosen | dotted(values) | self.sweep
+
+    @property
+    def sweep(self) -> dict[str, Any]:
+        """What it sweeps, by key, as Hydra takes it: values with commas between them."""
+        return self.content.get("hydra", {}).get("sweeper", {}).get("params", {})
 
     @property
     def weights(self) -> list[str]:

@@ -13,12 +13,13 @@ from typing import Any
 from scratchlab.book.experiments import Experiment
 from scratchlab.evidence.configuration import Published
 from scratchlab.evidence.gather import Evidence, gather
-from scratchlab.evidence.runs import PREDICTIONS, RunRecord, read_runs
+from scratchlab.evidence.predictions import PREDICTIONS, SCORES
+from scratchlab.evidence.runs import RunRecord, read_runs
 from scratchlab.files import as_json, in_one_step
 from scratchlab.runs import record
 
 MANIFEST, EXPERIMENTS, VERDICTS, TABLES = "manifest.json", "experiments.json", "verdicts.json", "tables.json"
-FILES = (record.CONFIG, record.RESULT, record.HISTORY, PREDICTIONS)
+FILES = (record.CONFIG, record.RESULT, record.HISTORY, PREDICTIONS, SCORES)
 """What is taken of each record."""
 
 

@@ -17,11 +17,6 @@ Published = Callable[[str], Mapping[str, Any] | str]
 """By the name of an experiment, what acts in it as published, flat; or why it cannot be composed."""
 
 
-def published_by(stored: Mapping[str, Mapping[str, Any] | str]) -> Published:
-    """Of a table, as a bundle holds it."""
-    return lambda name: stored.get(name, f"nothing is known of {name} as published")
-
-
 @cache
 def _template(task: str) -> Any:
     """The strict type of a task, with what a key that is younger than a record means where the record lacks it."""
@@ -49,7 +44,7 @@ def typed(run: RunRecord) -> Run:
             run.kept["typed"] = str(error)
     if isinstance(run.kept["typed"], str):
         raise ValueError(run.kept["typed"])
-    return run.kept["typed"]  # type: ignore[no-any-return]
+    return run.kept["typed"]
 
 
 def _typed(run: RunRecord) -> Run:

@@ -12,8 +12,9 @@ from scratchlab.evidence import compare
 from scratchlab.evidence.baseline import choose_baseline, preferred_metric
 from scratchlab.evidence.configuration import Published
 from scratchlab.evidence.flips import flips
-from scratchlab.evidence.runs import Arm, RunRecord, arms, by_name, problem_lines, read_runs
-from scratchlab.evidence.verdicts import decide, row
+from scratchlab.evidence.remarks import problem_lines
+from scratchlab.evidence.runs import Arm, RunRecord, arms, by_name, read_runs
+from scratchlab.evidence.verdicts import decide, misses, row
 from scratchlab.matching import matches
 
 
@@ -36,6 +37,8 @@ class Evidence:
     comparisons: list[Comparison]
     problems: list[str] = field(default_factory=list)
     """A line for every spoilt record."""
+    chance: list[str] = field(default_factory=list)
+    """How many verdicts miss, beside how many chance makes one expect."""
 
 
 def gather(
@@ -53,8 +56,10 @@ def gather(
     named = by_name(every)  # a claim may be about a run outside of the selection
     names = [n for n in dict.fromkeys((*experiments, *named)) if matches(n, select)]
     stated = [s for name in names for s in claims_about(name, experiments, named)]
-    verdicts = [row(s, decide(s, named, experiments, published)) for s in stated]
-    return Evidence(runs, verdicts, comparisons(runs, experiments, baseline), problem_lines(runs))
+    decided = [(s, decide(s, named, experiments, published)) for s in stated]
+    verdicts = [row(s, decision) for s, decision in decided]
+    chance = misses(decided).lines()
+    return Evidence(runs, verdicts, comparisons(runs, experiments, baseline), problem_lines(runs), chance)
 
 
 def claims_about(

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from scratchlab.evidence.runs import RunRecord
 
-CHOICES = ("source", "path", "size", "split", "split_seed")
+CHOICES = ("source", "path", "size", "split", "split_seed", "train_fraction")
 """Settings of the data that choose which items a split holds."""
 SHAPE = ("data.", "prompt.", "model.context_length", "train.max_length", "model.vocab_size")
 """Settings that change the form of an item; where they are equal, so are the hashes of equal items."""
@@ -18,12 +18,10 @@ def other_items(ours: RunRecord, theirs: RunRecord, split: str) -> str:
         if key in ours.config and key in theirs.config and ours.config[key] != theirs.config[key]:
             return f"other {split} items ({key}: {ours.config[key]} and {theirs.config[key]})"
     same_form = all(ours.config.get(key) == theirs.config.get(key) for key in _form(ours) | _form(theirs))
-    for name in (f"{split}_items", *([f"{split}_split"] if same_form else [])):
-        a, b = ours.hashes.get(name), theirs.hashes.get(name)
-        if a and b and a != b:
-            return f"other {split} items ({name}: {a[:12]} and {b[:12]})"
-        if a and b and name.endswith("_items"):
-            return ""
+    name = f"{split}_split"
+    a, b = ours.hashes.get(name), theirs.hashes.get(name)
+    if same_form and a and b and a != b:
+        return f"other {split} items ({name}: {a[:12]} and {b[:12]})"
     a_, b_ = ours.items(split), theirs.items(split)
     if a_ is None or b_ is None:
         return ""

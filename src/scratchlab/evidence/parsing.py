@@ -1,6 +1,5 @@
 """The two files of a record, whatever state they are in: what they say, or what is wrong with them in one line each."""
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
@@ -10,7 +9,7 @@ from typing import Any
 import yaml
 
 from scratchlab.book import claims
-from scratchlab.files import LOADER, with_numbers
+from scratchlab.files import LOADER, read_json, with_numbers
 from scratchlab.runs import record
 from scratchlab.runs.claim import Claim, ClaimKind
 from scratchlab.runs.metrics import METRICS, Unit
@@ -52,7 +51,7 @@ def result(folder: Path) -> tuple[dict[str, Any] | None, str]:
     if not path.is_file():
         return None, ""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path)
         if not isinstance(found, dict):
             return {}, f"{record.RESULT} is no mapping but {_what(found)}"
         found = {key: value for key, value in _with_text_keys(found).items() if value is not None or key == "seed"}

@@ -6,12 +6,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scratchlab.files import read_json
 from scratchlab.runs.metrics import METRICS
 
 if TYPE_CHECKING:
     import numpy as np
 
-PREDICTIONS = "predictions.csv"
+PREDICTIONS, SCORES = "predictions.csv", "scores.json"
 COLUMNS = ("split", "index", "label", "prediction")
 """Each file has these; `probability` may be missing."""
 ROUNDING = 1e-9
@@ -81,11 +82,15 @@ def _items(split: str, names: list[str], rows: list[str]) -> Items:
 
 
 def contradictions(folder: Path, metrics: Mapping[str, Any]) -> dict[str, str]:
-    """Metrics that the predictions in a folder do not give, each with the reason.
+    """Metrics that the predictions and scores in a folder do not give, each with the reason.
 
     The training accuracy is not looked at: it may leave out a last incomplete batch, which another order would choose
     otherwise.
     """
+    return _accuracies(folder, metrics) | _scores(folder, metrics)
+
+
+def _accuracies(folder: Path, metrics: Mapping[str, Any]) -> dict[str, str]:
     stated = {name: metrics[name] for name, m in METRICS.items() if m.from_predictions and name in metrics}
     if not stated or not (folder / PREDICTIONS).is_file():
         return {}
@@ -95,6 +100,37 @@ def contradictions(folder: Path, metrics: Mapping[str, Any]) -> dict[str, str]:
         items = splits.get(METRICS[name].split)
         if damage:
             found[name] = f"{name} cannot be held against its predictions ({damage})"
-        elif isinstance(said, int | float) and items is not None and not abs(items.correct.mean() - said) <= ROUNDING:
+        elif items is None:
+            found[name] = f"{name} cannot be held against its predictions: none are of the split {METRICS[name].split}"
+        elif isinstance(said, int | float) and not abs(items.correct.mean() - said) <= ROUNDING:
             found[name] = f"{name} is said to be {said:.6g}, its predictions give {items.correct.mean():.6g}"
     return found
+
+
+def _scores(folder: Path, metrics: Mapping[str, Any]) -> dict[str, str]:
+    """What a judge's scores, answer by answer, do not give of the numbers about them."""
+    path = folder / SCORES
+    if "judge_score" not in metrics or not path.is_file():
+        return {}
+    try:
+        scores = [item["score"] for item in read_json(path)["items"]]
+        read = [score for score in scores if score is not None]
+        gives = {
+            "judge_score": sum(read) / len(read) if read else None,
+            "judge_scored": len(read),
+            "judge_unparsed": len(scores) - len(read),
+        }
+    except (ValueError, TypeError, KeyError, OSError, RecursionError) as error:
+        told = f"{SCORES}: {type(error).__name__}: {' '.join(str(error).split())[:80]}"
+        return {"judge_score": f"judge_score cannot be held against its scores ({told})"}
+    return {
+        name: f"{name} is said to be {metrics[name]}, its scores give {value}"
+        for name, value in gives.items()
+        if name in metrics and not _equal(metrics[name], value)
+    }
+
+
+def _equal(said: Any, gives: float | None) -> bool:
+    if said is None or gives is None or not isinstance(said, int | float):
+        return said is None and gives is None
+    return abs(said - gives) <= ROUNDING * max(1.0, abs(gives))

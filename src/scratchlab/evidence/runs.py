@@ -7,7 +7,7 @@ says what is.
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,6 @@ __all__ = [
     "by_name",
     "differing",
     "latest_of_each_seed",
-    "problem_lines",
     "read_run",
     "read_runs",
 ]
@@ -85,6 +84,10 @@ class RunRecord:
             flat[DEVICE] = self.device_class
         return identity.acting(flat, registry.schema_of(self.task))
 
+    def arm_key(self) -> str:
+        """The same for runs of one arm."""
+        return json.dumps([self.name, self.acting or self.changes], sort_keys=True, default=str)
+
     @property
     def device_class(self) -> str:
         """cpu, cuda or mps, as the record names its device; empty where it does not."""
@@ -122,6 +125,10 @@ class RunRecord:
     def batches(self) -> int | None:
         """Batches trained on; None where the history does not say."""
         return self.history_text.count('"batch_loss"') or None
+
+    @property
+    def keeps_predictions(self) -> bool:
+        return (self.folder / PREDICTIONS).is_file()
 
     def items(self, split: str) -> Items | None:
         """The predictions over a split; None where the run has none."""
@@ -214,17 +221,6 @@ def read_runs(out: Path | str, select: str = "*", seeds: Sequence[int] = ()) -> 
     return [run for run in runs if not run.about_records and (not seeds or run.seed in seeds or run.problems)]
 
 
-def problem_lines(runs: Iterable[RunRecord]) -> list[str]:
-    """A line for every record with which something is wrong: which one, what, and what follows."""
-    lines = []
-    for run in runs:
-        if run.problems:
-            follows = "it does not speak" if run.status == "unreadable" else "judged by no test"
-            where = f"{run.folder.parent.name}/{run.folder.name}"
-            lines.append(f"spoilt record {where}: {'; '.join(run.problems)}: {follows}")
-    return lines
-
-
 def by_name(runs: Iterable[RunRecord]) -> dict[str, list[RunRecord]]:
     found: dict[str, list[RunRecord]] = {}
     for run in runs:
@@ -250,6 +246,11 @@ class Arm:
     config: dict[str, Any]
     """Flat, without the seed and what cannot change a number."""
     runs: tuple[RunRecord, ...]
+    """One a seed, the last one started."""
+    older: tuple[RunRecord, ...] = ()
+    """Earlier records of the same seeds."""
+    lost: tuple[RunRecord, ...] = ()
+    """Runs of the same configuration that came to no end."""
 
     @property
     def seeds(self) -> list[int]:
@@ -267,14 +268,15 @@ class Arm:
 def arms(runs: Iterable[RunRecord]) -> list[Arm]:
     """Group finished runs into arms, in the order in which each first appears."""
     groups: dict[str, list[RunRecord]] = {}
+    lost: dict[str, list[RunRecord]] = {}
     for run in runs:
-        if run.done:
-            key = json.dumps([run.name, run.acting or run.changes], sort_keys=True, default=str)
-            groups.setdefault(key, []).append(run)
-    found = [
-        Arm(group[0].name, group[0].name, group[0].acting, tuple(latest_of_each_seed(group)))
-        for group in groups.values()
-    ]
+        if run.status != "unreadable":
+            (groups if run.done else lost).setdefault(run.arm_key(), []).append(run)
+    found = []
+    for key, group in groups.items():
+        first, last = group[0], latest_of_each_seed(group)
+        older = tuple(run for run in group if not any(run is other for other in last))
+        found.append(Arm(first.name, first.name, first.acting, tuple(last), older, tuple(lost.get(key, ()))))
     return [_labelled(arm, [other for other in found if other.name == arm.name]) for arm in found]
 
 
@@ -283,7 +285,7 @@ def _labelled(arm: Arm, namesakes: list[Arm]) -> Arm:
     if not keys:
         return arm
     told = ", ".join(f"{key}={arm.config.get(key, '-')}" for key in keys)
-    return Arm(arm.name, f"{arm.name} [{told}]", arm.config, arm.runs)
+    return replace(arm, label=f"{arm.name} [{told}]")
 
 
 def differing(found: Sequence[Arm]) -> list[str]:

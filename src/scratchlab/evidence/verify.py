@@ -13,8 +13,9 @@ from scratchlab.evidence.bundle import EXPERIMENTS, MANIFEST, TABLES, VERDICTS, 
 from scratchlab.evidence.configuration import Published, misprint
 from scratchlab.evidence.gather import gather
 from scratchlab.evidence.parsing import is_number, is_whole
-from scratchlab.evidence.runs import problem_lines, read_runs
-from scratchlab.files import as_json
+from scratchlab.evidence.remarks import problem_lines
+from scratchlab.evidence.runs import read_runs
+from scratchlab.files import as_json, read_json
 
 MADE_BY = "make one with: scratchlab task=bundle"
 OPTIONS = ("select", "seeds", "baseline")
@@ -107,7 +108,7 @@ def _verified(root: Path, installed: Mapping[str, Experiment], published: Publis
 
 def _json(root: Path, name: str, kind: type) -> Any:
     try:
-        found = json.loads((root / name).read_text(encoding="utf-8"))
+        found = read_json(root / name)
     except FileNotFoundError:
         raise _Malformed(f"holds no {name}") from None
     except (ValueError, OSError, RecursionError) as error:

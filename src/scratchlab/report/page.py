@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scratchlab.evidence.gather import Comparison, Evidence
+from scratchlab.evidence.remarks import unfinished
 from scratchlab.evidence.runs import RunRecord, arms
 from scratchlab.evidence.verdicts import Verdict
 from scratchlab.files import as_json
@@ -72,7 +73,8 @@ def write(record: "Record", evidence: Evidence, *, command: str, made: str) -> P
         cost=cost,
         environment=environment,
         runs=len(evidence.runs),
-        problems=evidence.problems,
+        chance=evidence.chance,
+        problems=[*evidence.problems, *unfinished(evidence.runs)],
         command=command,
         made=made,
     )

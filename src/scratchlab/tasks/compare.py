@@ -1,6 +1,5 @@
 """Compare runs with a baseline: which change moved the number, by how much, and is that more than noise."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -9,7 +8,7 @@ from scratchlab.evidence.reading import Reading
 if TYPE_CHECKING:
     import numpy as np
 
-    from scratchlab.evidence.runs import Arm, RunRecord
+    from scratchlab.evidence.runs import Arm
     from scratchlab.runs.record import Record
 
 
@@ -29,7 +28,8 @@ def compare(config: Compare, record: "Record") -> dict[str, Any]:
     from scratchlab.evidence import compare as comparison
     from scratchlab.evidence.baseline import choose_baseline, choose_metric
     from scratchlab.evidence.flips import flips
-    from scratchlab.evidence.runs import arms, problem_lines, read_runs
+    from scratchlab.evidence.remarks import problem_lines, unfinished
+    from scratchlab.evidence.runs import arms, read_runs
     from scratchlab.files import as_json
     from scratchlab.report import formats, tables, terminal
     from scratchlab.runs.metrics import metric as declaration
@@ -61,15 +61,6 @@ def compare(config: Compare, record: "Record") -> dict[str, Any]:
         "metric": metric,
         "baseline": baseline.label,
     }
-
-
-def unfinished(runs: "Iterable[RunRecord]") -> list[str]:
-    """A line for every run that came to no end: it is in no row."""
-    return [
-        f"not in the table: {run.name} seed {run.seed}: {run.status}" + (f": {run.error[:200]}" if run.error else "")
-        for run in runs
-        if not run.done and run.status != "unreadable"
-    ]
 
 
 def declared() -> dict[str, list[str]]:

@@ -37,7 +37,8 @@ class Reproduce(Reading):
 def reproduce(config: Reproduce, record: "Record") -> dict[str, Any]:
     from scratchlab.book import experiments
     from scratchlab.evidence.missing import missing_runs
-    from scratchlab.evidence.runs import by_name, problem_lines, read_runs
+    from scratchlab.evidence.remarks import problem_lines
+    from scratchlab.evidence.runs import by_name, read_runs
     from scratchlab.evidence.verdicts import Verdict, decide, misses, row
     from scratchlab.launch import jobs
     from scratchlab.launch.published import Compositions

@@ -1,9 +1,8 @@
 """Which runs may be held against a claim at all: present, unaltered, of the same data, weights and judge."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from scratchlab.book.experiments import Experiment
@@ -12,6 +11,7 @@ from scratchlab.evidence import parsing
 from scratchlab.evidence.configuration import Published
 from scratchlab.evidence.confounds import judge_card
 from scratchlab.evidence.items import mixed_items
+from scratchlab.evidence.remarks import mixtures
 from scratchlab.evidence.runs import Arm, RunRecord, arms, differing
 from scratchlab.evidence.verdicts.outcome import Decision, Verdict
 from scratchlab.evidence.verdicts.speaking import DEVICE, JUDGE, PRECISION, Silent, ended, otherwise
@@ -40,7 +40,7 @@ def usable(
         lost = sum(not run.done for run, _ in silent.runs)
         if lost:
             notes = (f"survivors only: {lost} of {len(runs)} records of {name} came to no end", *notes)
-        notes += tuple(_mixtures(found, runs, claim, {run.folder for run, _ in silent.runs}))
+        notes += tuple(mixtures(found, claim.metric))
     return found, notes
 
 
@@ -86,7 +86,16 @@ def _lacks(claim: Claim, run: RunRecord) -> str:
         return run.wrong[claim.metric]
     if run.metrics.get(claim.metric) is None:
         return f"its record has no metric {claim.metric}"
-    return parsing.unfit(claim, run.metrics[claim.metric])
+    return parsing.unfit(claim, run.metrics[claim.metric]) or _other_count(claim, run)
+
+
+def _other_count(claim: Claim, run: RunRecord) -> str:
+    """Words for a share of another number of items than the published one; empty if nothing shows that it is."""
+    declared = metric(claim.metric)
+    items = run.items(declared.split) if declared.from_predictions and claim.n else None
+    if items is None or len(items.index) == claim.n:
+        return ""
+    return f"{claim.metric} is of {len(items.index)} items, the published one of {claim.n}"
 
 
 def _without_metric(name: str, claim: Claim, runs: Sequence[RunRecord]) -> Decision:
@@ -111,24 +120,6 @@ def _of_one_format(runs: Sequence[RunRecord], silent: Silent) -> list[RunRecord]
             ),
         )
     return [replace(run, config={k: v for k, v in run.config.items() if k != DEVICE}) for run in runs]
-
-
-def _mixtures(arm: Arm, runs: Sequence[RunRecord], claim: Claim, silent: set[Path]) -> Iterator[str]:
-    """What the runs of an arm do not have in common although they are pooled, in words."""
-    if len(devices := {run.device for run in arm.runs if run.device}) > 1:
-        yield f"the runs of {arm.name} are of different devices: {', '.join(sorted(devices))}"
-    versions = {key: {run.versions[key] for run in arm.runs if key in run.versions} for key in ("scratchlab", "torch")}
-    for key, found in versions.items():
-        if len(found) > 1:
-            yield f"the runs of {arm.name} are of different versions of {key}: {', '.join(sorted(found))}"
-    revisions = {run.revision for run in arm.runs if run.revision is not None}
-    if len(revisions) > 1:
-        yield f"the runs of {arm.name} are of different revisions: {', '.join(map(str, sorted(revisions)))}"
-    for seed in arm.seeds:
-        results = [r.metrics.get(claim.metric) for r in runs if r.seed == seed and r.done and r.folder not in silent]
-        if len({str(value) for value in results}) > 1:
-            shown = ", ".join(metric(claim.metric).shown(value) for value in results)
-            yield f"seed {seed} of {arm.name} has {len(results)} records that differ ({shown}); the last one speaks"
 
 
 def _judge_aside(run: RunRecord, claim: Claim) -> RunRecord:
@@ -178,14 +169,16 @@ def _mixed(name: str, claim: Claim, runs: Sequence[RunRecord]) -> str:
 
 def _other_data(runs: Sequence[RunRecord], experiment: Experiment | None) -> str:
     """Words for data that satisfy no claim, or that are not the published file of an experiment that has one."""
-    source = sources.SOURCES.get(str(runs[0].config.get("data.source", "")))
-    if source is None:
-        return ""
-    if source.stand_in:
-        return f"data.source={source.key}, {source.what}, satisfies no claim"
-    known, found = source.published_hash, runs[0].hashes.get("data")
-    if experiment is not None and known and found and found != known:
-        return f"other data: {source.key} has the hash {found[:12]}, the published file {known[:12]}"
+    for run in runs:
+        source = sources.SOURCES.get(str(run.config.get("data.source", "")))
+        if source is None:
+            continue
+        if source.stand_in:
+            return f"data.source={source.key}, {source.what}, satisfies no claim"
+        known, found = source.published_hash, run.hashes.get("data", "")
+        if experiment is not None and known and found != known:
+            has = f"has the hash {found[:12]}" if found else "has no hash in the record"
+            return f"other data: {source.key} {has}, the published file {known[:12]}"
     return ""
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from scratchlab.book.experiments import Experiment
 from scratchlab.evidence.configuration import Published, differences, misprint
+from scratchlab.evidence.remarks import ending
 from scratchlab.evidence.runs import RunRecord
 from scratchlab.runs.claim import Claim, ClaimKind
 from scratchlab.runs.metrics import Unit, metric
@@ -44,8 +45,8 @@ class Silent:
 
 
 def ended(run: RunRecord) -> str:
-    """Why a run came to no end, in words; empty if it did."""
-    return "" if run.done else f"{run.status}: {run.error[:200]}" if run.error else run.status
+    """How a run ended that is not done, in words; empty if it is."""
+    return "" if run.done else ending(run)
 
 
 def otherwise(
@@ -56,7 +57,7 @@ def otherwise(
     Its own word, `changes`, counts only against it, and only where there is nothing better to go by.
     """
     aside = (DEVICE, *([PRECISION] if claim is None or any_format(claim) else []))
-    if wrong := misprint(run):
+    if wrong := misprint(run) or _other_start(run):
         return wrong
     if experiment is None or published is None:
         return _told(_stated_changes(run, experiment), aside)
@@ -67,12 +68,24 @@ def otherwise(
         return as_published
     if not run.nested:
         return "it has no config.yaml: what was run is not known"
-    swept = {key for key, value in experiment.differences.items() if _swept(value)}
     try:
         found = differences(run, as_published)
     except ValueError as error:
         return f"config.yaml: {error}"
-    return _told({key: value for key, value in found.items() if key not in swept}, aside)
+    for key, values in experiment.sweep.items():
+        found.pop(key, None)
+        if not any(_same(run.config.get(key), one.strip()) for one in str(values).split(",")):
+            found[key] = run.config.get(key)
+    found.pop("seed", None)
+    return _told(found, aside)
+
+
+def _other_start(run: RunRecord) -> str:
+    """Words for a record whose weights are random by their hash and not by its configuration."""
+    source = run.config.get("weights.source", "random")
+    if source == "random" or run.hashes.get("weights") != "random":
+        return ""
+    return f"config.yaml says weights.source={source}, the hash of the weights says random"
 
 
 def any_format(claim: Claim) -> bool:
@@ -92,7 +105,7 @@ def _stated_changes(run: RunRecord, experiment: Experiment | None) -> dict[str, 
     if experiment is not None:
         stated = {key: value for key, value in experiment.differences.items() if key in run.config}
         for key, value in stated.items():
-            if not _same(run.config[key], value) and key not in changes and not _swept(value):
+            if not _same(run.config[key], value) and key not in changes and key not in experiment.sweep:
                 changes[key] = run.config[key]
     return changes
 
@@ -104,7 +117,3 @@ def _same(ours: Any, stated: Any) -> bool:
         except (TypeError, ValueError):
             return False
     return bool(ours == stated)
-
-
-def _swept(value: Any) -> bool:
-    return isinstance(value, str) and "," in value
