@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -189,15 +190,23 @@ def test_a_file_of_one_s_own_with_a_built_in_name_is_refused_and_its_claims_are_
     assert ended.returncode == 1 and re.search(said, ended.stderr) and "Traceback" not in ended.stderr
 
 
-@pytest.fixture
-def packed(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def consistent(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of three runs."""
+    folder = tmp_path_factory.mktemp("bundle")
     for seed in (123, 124, 125):
-        recorded(tmp_path / "out", seed)
+        recorded(folder / "out", seed)
     files = experiments.read_all()
     options: dict[str, Any] = {"select": ROW10, "seeds": (), "baseline": "", "published": PUBLISHED}
-    bundle.pack(tmp_path / "out", files, tmp_path / "bundle.zip", **options)
-    assert verify(tmp_path / "bundle.zip", files, PUBLISHED) == []
-    return tmp_path / "bundle.zip"
+    bundle.pack(folder / "out", files, folder / "bundle.zip", **options)
+    assert verify(folder / "bundle.zip", files, PUBLISHED) == []
+    return folder / "bundle.zip"
+
+
+@pytest.fixture
+def packed(consistent: Path, tmp_path: Path) -> Path:
+    """A copy, to be changed."""
+    return Path(shutil.copy(consistent, tmp_path / "bundle.zip"))
 
 
 def forged(path: Path, change: Any, name: str) -> list[str]:
@@ -234,9 +243,11 @@ def test_doctored_settings_of_an_experiment_are_told(packed: Path) -> None:
 
 def test_a_configuration_that_its_fingerprint_does_not_fit_is_told(packed: Path) -> None:
     with zipfile.ZipFile(packed) as archive:
-        name = next(n for n in archive.namelist() if n.endswith("result.json"))
+        results = [n for n in archive.namelist() if n.endswith("result.json")]
+        name = next(n for n in results if json.loads(archive.read(n))["seed"] == 123)
     lines = forged(packed, lambda content: content.update(fingerprint="0" * 12), name)
     assert any("its fingerprint is 000000000000, its config.yaml gives" in line for line in lines)
+    assert f"{ROW10} seed 123: its record has no fingerprint" in forged(packed, lambda c: c.pop("fingerprint"), name)
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def unfinished(runs: Iterable[RunRecord]) -> list[str]:
 
 def ending(run: RunRecord) -> str:
     """How a run ended that is not done, in words."""
-    return f"{run.status}: {run.error[:200]}" if run.error else run.status
+    return f"{run.status}: {' '.join(run.error.split())[:200]}" if run.error else run.status
 
 
 def _seeds(runs: Iterable[RunRecord]) -> str:

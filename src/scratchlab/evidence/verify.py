@@ -91,7 +91,9 @@ def _verified(root: Path, installed: Mapping[str, Experiment], published: Publis
     known = {name: entry["published"] for name, entry in stored.items() if "published" in entry}
     lines += _changed_settings(known, installed, bundled, published)
     lines += problem_lines(runs)
-    lines += [f"{run.name} seed {run.seed}: {wrong}" for run in runs if run.done and (wrong := misprint(run))]
+    for run in runs:
+        wrong = "its record has no fingerprint" if "fingerprint" in run.missing else misprint(run)
+        lines += [f"{run.name} seed {run.seed}: {wrong}"] if run.done and wrong else []
 
     def as_published(name: str) -> Mapping[str, Any] | str:
         if name in known:

@@ -11,7 +11,7 @@ from scratchlab.evidence import parsing
 from scratchlab.evidence.configuration import Published
 from scratchlab.evidence.confounds import judge_card
 from scratchlab.evidence.items import mixed_items
-from scratchlab.evidence.remarks import mixtures
+from scratchlab.evidence.remarks import ending, mixtures
 from scratchlab.evidence.runs import Arm, RunRecord, arms, differing
 from scratchlab.evidence.verdicts.outcome import Decision, Verdict
 from scratchlab.evidence.verdicts.speaking import DEVICE, JUDGE, PRECISION, Silent, ended, otherwise
@@ -140,8 +140,7 @@ def _seeds(runs: Sequence[RunRecord]) -> tuple[int, ...]:
 def _not_run(name: str, runs: Sequence[RunRecord], experiment: Experiment | None) -> Decision:
     if runs:
         last = max(runs, key=lambda run: run.started)
-        state = f"{len(runs)} of {len(runs)} runs of {name} came to no end; seed {last.seed} {last.status}"
-        state += f": {last.error[:200]}" if last.error else ""
+        state = f"{len(runs)} of {len(runs)} runs of {name} came to no end; seed {last.seed} {ending(last)}"
     else:
         state = f"there is no record of {name}"
     if experiment is None:

@@ -97,7 +97,8 @@ def any_format(claim: Claim) -> bool:
 
 def _told(changes: dict[str, Any], aside: Sequence[str]) -> str:
     left = {key: value for key, value in changes.items() if not key.startswith(JUDGE) and key not in aside}
-    return "altered: " + ", ".join(f"{key}={value}" for key, value in left.items()) if left else ""
+    told = (f"{key}={' '.join(str(value).split())[:80]}" for key, value in left.items())
+    return f"altered: {', '.join(told)}" if left else ""
 
 
 def _stated_changes(run: RunRecord, experiment: Experiment | None) -> dict[str, Any]:
