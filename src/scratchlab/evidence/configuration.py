@@ -93,7 +93,7 @@ def _there(nested: Any, key: str) -> bool:
 
 def misprint(run: RunRecord) -> str:
     """Why the fingerprint in a record is not that of its configuration; empty if it is, or if nothing can be told."""
-    if "fingerprint" in run.missing:
+    if "fingerprint" in run.missing or not run.nested:
         return ""
     try:
         config = typed(run)
