@@ -16,7 +16,7 @@ from synthetic import write_run
 from scratchlab.__main__ import run
 from scratchlab.book import claims
 from scratchlab.book.experiments import Experiment, read_all
-from scratchlab.cli.outcome import Entry
+from scratchlab.cli.sweep_folder import Entry
 from scratchlab.evidence.missing import missing_runs
 from scratchlab.evidence.runs import read_run
 from scratchlab.launch import jobs

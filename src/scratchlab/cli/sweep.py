@@ -12,7 +12,7 @@ from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf
 
 from scratchlab.cli import listing, outcome
-from scratchlab.cli.outcome import Entry, Sweep
+from scratchlab.cli.sweep_folder import Entry, Sweep, read
 from scratchlab.launch import jobs, plan, plan_table
 from scratchlab.launch.plan import Planned
 from scratchlab.runs import signals
@@ -80,7 +80,7 @@ def _launch(launcher: Launcher, waiting: list[Entry], sweep: Sweep, settings: Di
         try:
             launcher.launch([entry.overrides for entry in batch], initial_job_idx=first)
         except Exception as error:
-            after = {entry.number: entry for entry in outcome.read(sweep.folder)}
+            after = {entry.number: entry for entry in read(sweep.folder)}
             left = [after[entry.number] for entry in batch if not after[entry.number].ended]
             if len(left) == len(batch) and not any(entry.folder for entry in left):
                 raise

@@ -144,8 +144,8 @@ class TrainingRun(Run):
     """A run whose training goes on where it was stopped."""
 
     checkpoint_minutes: float = bookkeeping(10.0)
-    """Minutes of training after which its state is kept, to go on from if the run is killed; 0: never. A run that is
-    asked to stop keeps it then, too."""
+    """Minutes of training between two kept states, to go on from after a kill; a run that is asked to stop keeps one
+    more. 0: none is kept."""
 
     def __post_init__(self) -> None:
         if self.checkpoint_minutes < 0:

@@ -22,7 +22,6 @@ SIZE, REPEATS = (512, 768, 3072), 5
 class Doctor(Run):
     task: ClassVar[str] = "doctor"
     recorded: ClassVar[bool] = False
-    about_records: ClassVar[bool] = True
 
     wait: float = 3.0
     """Seconds that a server may take to answer before it counts as out of reach."""
@@ -82,7 +81,7 @@ def processors(config: Doctor) -> Iterator[Finding]:
 
 
 def gain_of_bfloat16(device: Any) -> float:
-    """How many times as fast a layer of GPT-2 small is in bfloat16 as in float32, forward and backward."""
+    """How many times as fast a layer of GPT-2 small is in bfloat16 as in float32."""
     import time
 
     import torch
@@ -95,9 +94,8 @@ def gain_of_bfloat16(device: Any) -> float:
         best = float("inf")
         for _ in range(REPEATS):
             started = time.perf_counter()
-            with torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled):
-                layer(batch).float().square().mean().backward()
-            float(layer.bias.detach()[0])  # waits for a GPU
+            with torch.no_grad(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled):
+                float(layer(batch)[0, 0])  # waits for a GPU
             best = min(best, time.perf_counter() - started)
         return best
 
