@@ -40,7 +40,7 @@ def decide(stated: Stated, runs: Runs, experiments: Mapping[str, Experiment]) ->
             return single.count(claim, arms[0], experiments.get(names[0]))
         case ClaimKind.score:
             return score(claim, arms[0], experiments.get(names[0]))
-        case ClaimKind.relation:
+        case ClaimKind.relation | ClaimKind.finding:
             return versus.relation(claim, arms[0], arms[1], known=all(name in experiments for name in names))
         case ClaimKind.ratio:
             return versus.ratio(claim, arms[0], arms[1] if len(arms) > 1 else None)

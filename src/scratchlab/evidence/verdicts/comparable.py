@@ -10,7 +10,7 @@ from scratchlab.data import sources
 from scratchlab.evidence.confounds import judge_card
 from scratchlab.evidence.runs import Arm, RunRecord, arms, differing
 from scratchlab.evidence.verdicts.outcome import Decision, Verdict
-from scratchlab.runs.claim import Claim, ClaimKind
+from scratchlab.runs.claim import RELATIONS, Claim, ClaimKind
 from scratchlab.runs.metrics import NOT_DECLARED, metric
 
 JUDGE = "judge."
@@ -45,7 +45,7 @@ def usable(name: str, claim: Claim, runs: Sequence[RunRecord], experiment: Exper
             seeds=_seeds(having),
             device=having[0].device,
         )
-    if claim.kind not in (ClaimKind.relation, ClaimKind.ratio) and (problem := other_device(claim, having)):
+    if claim.kind not in (*RELATIONS, ClaimKind.ratio) and (problem := other_device(claim, having)):
         return Decision(Verdict.NOT_COMPARABLE, problem, seeds=_seeds(having), device=having[0].device)
     fitting = [run for run in having if _asked_as(claim, run)]
     problem = "" if fitting else _other_judge(claim, having)
@@ -163,7 +163,7 @@ def other_device(claim: Claim, runs: Sequence[RunRecord]) -> str:
 def diverged(claim: Claim, runs: Sequence[RunRecord]) -> list[RunRecord]:
     """Runs whose metric, or a loss behind it, is NaN or infinite."""
     names = [claim.metric]
-    if claim.kind in (ClaimKind.score, ClaimKind.relation):
+    if claim.kind in (ClaimKind.score, *RELATIONS):
         names += metric(claim.metric).lost_with
     return [run for run in runs if any(_not_finite(run.metrics.get(name)) for name in names)]
 
