@@ -32,6 +32,7 @@ class Comparison:
 class Evidence:
     runs: list[RunRecord]
     verdicts: list[dict[str, Any]]
+    """Of claims about what was published, and of findings asked of another model: `report.verdicts.apart`."""
     comparisons: list[Comparison]
 
 

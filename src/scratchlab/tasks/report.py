@@ -23,6 +23,7 @@ def report(config: Report, record: "Record") -> dict[str, Any]:
     from scratchlab.book import experiments
     from scratchlab.evidence import gather
     from scratchlab.report import page, terminal
+    from scratchlab.report.verdicts import apart
 
     found = gather.gather(
         config.out,
@@ -45,4 +46,6 @@ def report(config: Report, record: "Record") -> dict[str, Any]:
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
     terminal.say(f"written to {path}")
-    return {"runs": len(found.runs), "claims": len(found.verdicts), "comparisons": len(found.comparisons)}
+    published, asked = apart(found.verdicts)
+    counts = {"claims": len(published), "findings": len(asked)}
+    return {"runs": len(found.runs), **counts, "comparisons": len(found.comparisons)}

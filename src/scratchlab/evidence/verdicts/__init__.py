@@ -9,11 +9,11 @@ from scratchlab.evidence.runs import RunRecord
 from scratchlab.evidence.verdicts import single, versus
 from scratchlab.evidence.verdicts.comparable import usable
 from scratchlab.evidence.verdicts.family import Misses, misses
-from scratchlab.evidence.verdicts.outcome import Decision, Verdict
+from scratchlab.evidence.verdicts.outcome import Answer, Decision, Verdict
 from scratchlab.evidence.verdicts.score import score
 from scratchlab.runs.claim import Claim, ClaimKind, Direction
 
-__all__ = ["Decision", "Misses", "Verdict", "decide", "misses", "row"]
+__all__ = ["Answer", "Decision", "Misses", "Verdict", "decide", "misses", "row"]
 
 Runs = Mapping[str, Sequence[RunRecord]]
 
@@ -47,13 +47,13 @@ def decide(stated: Stated, runs: Runs, experiments: Mapping[str, Experiment]) ->
 
 
 def row(stated: Stated, found: Decision) -> dict[str, Any]:
-    """The line of verdicts.json."""
+    """The line of verdicts.json, or for a finding of findings.json: its verdict is then called by an answer's name."""
     claim = stated.claim
     return {
         "experiment": stated.experiment,
         "metric": claim.metric,
         "kind": claim.kind.name,
-        "verdict": found.verdict.name,
+        "verdict": (Answer(found.verdict) if claim.is_finding else found.verdict).name,
         "reported": reported(claim),
         "measured": found.measured,
         "interval": list(found.interval) if found.interval else None,
@@ -71,6 +71,8 @@ def row(stated: Stated, found: Decision) -> dict[str, Any]:
         "p": found.p,
         "notes": list(found.notes),
         "versus": claim.versus,
+        "asks": claim.asks,
+        "asks_versus": claim.asks_versus,
         "quote": claim.quote,
         "note": claim.note,
         "command": f"scratchlab experiment={stated.experiment}",
