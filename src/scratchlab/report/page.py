@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scratchlab.evidence.gather import Comparison, Evidence
+from scratchlab.evidence.remarks import unfinished
 from scratchlab.evidence.runs import RunRecord, arms
 from scratchlab.evidence.verdicts import Verdict
 from scratchlab.files import as_json
 from scratchlab.report import formats, plots, tables
 from scratchlab.report import verdicts as verdict_tables
-from scratchlab.runs.record import read_history
 
 if TYPE_CHECKING:
     from scratchlab.runs.record import Record
@@ -80,6 +80,8 @@ def write(record: "Record", evidence: Evidence, *, command: str, made: str) -> P
         cost=cost,
         environment=environment,
         runs=len(evidence.runs),
+        chance=evidence.chance,
+        problems=[*evidence.problems, *unfinished(evidence.runs)],
         command=command,
         made=made,
     )
@@ -105,7 +107,7 @@ def _comparison(folder: Path, comparison: Comparison) -> dict[str, Any]:
     name = f"forest_{comparison.task}.png"
     if plots.forest(comparison.rows, comparison.metric, path=folder / name):
         found.append(_plot(folder / name, f"differences in {comparison.metric} from {comparison.baseline.label}"))
-    histories = {arm.label: [read_history(run.folder) for run in arm.runs] for arm in comparison.arms[:MOST_ARMS]}
+    histories = {arm.label: [run.history() for run in arm.runs] for arm in comparison.arms[:MOST_ARMS]}
     for metric, by in CURVES:
         name = f"{metric}_{comparison.task}.png"
         if plots.bands(histories, metric, by=by, path=folder / name):

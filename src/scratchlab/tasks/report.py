@@ -22,6 +22,7 @@ def report(config: Report, record: "Record") -> dict[str, Any]:
 
     from scratchlab.book import experiments
     from scratchlab.evidence import gather
+    from scratchlab.launch.published import Compositions
     from scratchlab.report import page, terminal
     from scratchlab.report.verdicts import apart
 
@@ -31,6 +32,7 @@ def report(config: Report, record: "Record") -> dict[str, Any]:
         select=config.select,
         seeds=config.seed_numbers,
         baseline=config.baseline,
+        published=Compositions(),
     )
     if not found.runs and not found.verdicts:
         raise ValueError(
@@ -45,6 +47,8 @@ def report(config: Report, record: "Record") -> dict[str, Any]:
         command=" ".join(["scratchlab task=report", *words]),
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
+    for line in found.problems:
+        terminal.say(line)
     terminal.say(f"written to {path}")
     published, asked = apart(found.verdicts)
     counts = {"claims": len(published), "findings": len(asked)}

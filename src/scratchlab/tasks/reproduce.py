@@ -43,22 +43,24 @@ class Reproduce(Reading):
 def reproduce(config: Reproduce, record: "Record") -> dict[str, Any]:
     from scratchlab.book import experiments
     from scratchlab.evidence.missing import missing_runs
+    from scratchlab.evidence.remarks import problem_lines
     from scratchlab.evidence.runs import by_name, read_runs
     from scratchlab.evidence.verdicts import Answer, Verdict, decide, misses, row
     from scratchlab.launch import jobs
+    from scratchlab.launch.published import Compositions
     from scratchlab.report import terminal
     from scratchlab.report import verdicts as tables
 
     files = experiments.read_all()
-    seeds = config.seed_numbers
+    seeds, published = config.seed_numbers, Compositions()
     runs = by_name(read_runs(config.out, seeds=seeds))
     stated = chosen_claims(config, files, runs)
-    lacking = missing_runs(stated, runs, files, seeds)
+    lacking = missing_runs(stated, runs, files, seeds, published)
     if config.run_missing:
         wanted = [item for item in lacking if config.with_weights or not item.obstacle]
         jobs.run_all([jobs.job(item.overrides(config.out)) for item in wanted])
         runs = by_name(read_runs(config.out, seeds=seeds))
-    found = [(s, decide(s, runs, files)) for s in stated]
+    found = [(s, decide(s, runs, files, published)) for s in stated]
     rows, asked = tables.apart([row(s, decision) for s, decision in found])
     counts, answers = (Counter(r["verdict"] for r in part) for part in (rows, asked))
     missed = misses(found)
@@ -67,7 +69,8 @@ def reproduce(config: Reproduce, record: "Record") -> dict[str, Any]:
     if asked:
         show(record, "findings", asked, "findings asked of another model", *tables.finding_cells(asked))
         terminal.say(tables.finding_counts(asked))
-    for line in (*missed.lines(), *still_missing(config, lacking)):
+    spoilt = problem_lines(run for found_runs in runs.values() for run in found_runs)
+    for line in (*spoilt, *missed.lines(), *still_missing(config, lacking)):
         terminal.say(line)
     return {
         "claims": len(rows),
