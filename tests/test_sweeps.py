@@ -1,5 +1,6 @@
 """Sweeps: what their words mean, what a plan says before anything runs, and what goes on when a job does not."""
 
+import importlib.util
 import json
 import os
 import re
@@ -14,14 +15,22 @@ import kill_sweeps
 import pytest
 from conftest import TINY, command
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from test_jobs import LAUNCHERS, PLUGINS, statuses, sweep
+from test_jobs import PLUGINS, statuses, sweep
 
+from scratchlab.cli import sweep as sweeping
 from scratchlab.cli.arguments import prepare
 from scratchlab.launch import compose, expansion, jobs, many, plan
 from scratchlab.launch.estimate import Estimates
 from scratchlab.runs import record
 from scratchlab.runs.config import Retry
 
+JOBLIB = (
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        importlib.util.find_spec("hydra_plugins.hydra_joblib_launcher") is None,
+        reason="hydra-joblib-launcher is not installed",
+    ),
+)
 SMALL = [
     *("task=classify", "data=messages", "data.size=100", "model.emb_dim=16", "model.n_layers=1"),
     *("model.context_length=64", "train.epochs=1", *TINY),
@@ -159,6 +168,9 @@ def test_a_plan_runs_what_is_new_or_was_stopped_and_what_failed_only_on_request(
     ]
     assert all(one.copy_of == one.number - 1 and not one.runs for one in planned[1::2])
     assert planned[1].reason == "train.ignore_index: no label has the value 7, so it ignores no example"
+    ends = [sweeping._entry(planned[number]).state() for number in (0, 2, 4, 6)]
+    assert ends[0] == ("done", "") and ends[1] == ("failed", "ValueError: no (before; see retry)")
+    assert ends[2][0] == "failed" and ends[3][0] == "not started"
     again = {retry: [one.number for one in plan.make(found, retry) if one.runs] for retry in Retry}
     assert again[Retry.failed] == [2, 6, 8, 10] and again[Retry.oom] == [4, 6, 8, 10]
     assert again[Retry.all] == [2, 4, 6, 8, 10] and again[Retry.none] == [6, 8, 10]
@@ -225,18 +237,15 @@ def test_a_plan_is_shown_and_nothing_is_run(tmp_path: Path) -> None:
 @pytest.mark.vocabulary
 def test_a_sweep_given_again_does_what_is_missing_and_what_failed_only_on_request(tmp_path: Path) -> None:
     words = [*SMALL, "model.context_length=64,8"]  # messages are longer than 8
-    first = sweep(*words, cwd=tmp_path)
-    assert first.returncode == 1 and statuses(tmp_path / "outputs") == ["done", "failed"]
+    assert sweep(*words, cwd=tmp_path).returncode == 1 and statuses(tmp_path / "outputs") == ["done", "failed"]
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob(f"outputs/*/*/{record.RESULT}")}
-    again = sweep(*words, "position=last,first", cwd=tmp_path)
-    assert again.returncode == 1 and statuses(tmp_path / "outputs") == ["done", "done", "failed", "failed"]
-    assert "1 done, 2 new, 1 failed" in again.stderr and "failed before: job 2: " in again.stderr
-    assert "failed: job 2 (" in again.stderr and "(before; see retry)" in again.stderr
-    assert {path: path.stat().st_mtime_ns for path in before} == before
-    retried = sweep(*words, "retry=failed", "fail_fast=true", "position=last,first", cwd=tmp_path)
-    assert retried.returncode == 1 and "not started: job 3 (" in retried.stderr
-    assert "job 2 failed, and fail_fast=true" in retried.stderr
-    assert sum(path.stat().st_mtime_ns == before[path] for path in before) == 1, "what had failed was done again"
+    more = [*words, "position=last,first"]
+    shown = sweep(*more, "plan=true", cwd=tmp_path).stdout
+    assert "1 done, 2 new, 1 failed" in shown and "failed before: job 2: " in shown and "retry=failed" in shown
+    again = sweep(*more, "retry=failed", "fail_fast=true", cwd=tmp_path)
+    assert again.returncode == 1 and statuses(tmp_path / "outputs") == ["done", "done", "failed"]
+    assert "not started: job 3 (" in again.stderr and "job 2 failed, and fail_fast=true" in again.stderr
+    assert sum(path.stat().st_mtime_ns == then for path, then in before.items()) == 1, "what had failed is done again"
 
 
 def wait_for(what: Callable[[], object], process: "subprocess.Popen[str]") -> None:
@@ -268,13 +277,15 @@ def under_way(cwd: Path, *, lines: int = 20) -> list[Path]:
 
 
 @pytest.mark.vocabulary
-@pytest.mark.parametrize("launcher", LAUNCHERS)
+@pytest.mark.parametrize("launcher", ["basic", pytest.param("joblib", marks=JOBLIB)])
 def test_a_sweep_that_is_asked_to_stop_keeps_what_its_jobs_have_done(launcher: str, tmp_path: Path) -> None:
     stopped(launcher, tmp_path, lambda process: process.send_signal(signal.SIGTERM), 143)  # to the sweep alone
 
 
 @pytest.mark.vocabulary
-@pytest.mark.parametrize("launcher", LAUNCHERS[1:])
+@pytest.mark.parametrize(
+    "launcher", [pytest.param("joblib", marks=JOBLIB), pytest.param("apart", marks=pytest.mark.slow)]
+)
 def test_ctrl_c_reaches_jobs_in_other_processes_and_they_end_with_their_step(launcher: str, tmp_path: Path) -> None:
     stopped(launcher, tmp_path, lambda process: os.killpg(process.pid, signal.SIGINT), 130)  # as a terminal does
 
@@ -296,7 +307,7 @@ def stopped(launcher: str, tmp_path: Path, stop: Callable[["subprocess.Popen[str
 
 
 @pytest.mark.vocabulary
-@pytest.mark.parametrize("launcher", [param for param in LAUNCHERS if "joblib" in str(param)])
+@pytest.mark.parametrize("launcher", [pytest.param("joblib", marks=JOBLIB)])
 def test_the_worker_of_a_job_may_be_killed_and_every_job_is_done(launcher: str, tmp_path: Path) -> None:
     process = started(*LONG, "seed=1,2,3,4", f"hydra/launcher={launcher}", "hydra.launcher.n_jobs=2", cwd=tmp_path)
     wait_for(lambda: under_way(tmp_path), process)
@@ -310,7 +321,7 @@ def test_the_worker_of_a_job_may_be_killed_and_every_job_is_done(launcher: str, 
 
 @pytest.mark.slow
 @pytest.mark.vocabulary
-@pytest.mark.parametrize("launcher", kill_sweeps.LAUNCHERS)
+@pytest.mark.parametrize("launcher", ["basic", pytest.param("joblib", marks=JOBLIB)])
 def test_a_sweep_that_was_killed_three_times_leaves_the_records_of_one_that_was_not(
     launcher: str, tmp_path: Path
 ) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from scratchlab.evidence.runs import RunRecord, read_run
 from scratchlab.launch.jobs import Job
 from scratchlab.runs import identity, record
+from scratchlab.runs.config import Device
 
 TIMELESS = (
     *("seed", "position", "train.lr", "train.weight_decay", "train.warmup", "train.initial_lr", "train.min_lr"),
@@ -44,6 +45,7 @@ class _Run:
     training: float
     memory: int | None
     device: str
+    device_class: str
 
 
 class Estimates:
@@ -70,12 +72,16 @@ class Estimates:
             float(training) if isinstance(training, int | float) else 0.0,
             memory if isinstance(memory, int) else None,
             run.device,
+            run.device_class,
         )
         self._kinds.setdefault(_kind(run.task, run.acting), []).append(found)
 
     def of(self, job: Job) -> Estimate:
         flat = identity.flatten(job.config)
         runs = self._kinds.get(_kind(job.config.task, identity.acting(flat, type(job.config))), [])
+        device = job.config.compute.device
+        wanted = device.name if device is not Device.auto else next((run.device_class for run in runs), "")
+        runs = [run for run in runs if run.device_class == wanted]
         if not runs:
             return Estimate()
         epochs = float(flat.get(EPOCHS) or 0)
@@ -85,5 +91,5 @@ class Estimates:
 
 
 def _kind(task: str, acting: dict[str, Any]) -> str:
-    rest = {key: value for key, value in acting.items() if key not in (*TIMELESS, EPOCHS)}
+    rest = {key: value for key, value in acting.items() if key not in (*TIMELESS, EPOCHS, "compute.device")}
     return json.dumps([task, rest], sort_keys=True, default=str)
