@@ -111,11 +111,11 @@ def test_a_run_that_is_asked_to_stop_after_its_last_batch_trains_on_none_again(
     job = jobs.job(LINE)
     predict = evaluate.predict
 
-    def asked(loader: Any, logits_of: Any, batches: int | None = None) -> Any:
+    def asked(loader: Any, logits_of: Any, batches: int | None = None, **named: Any) -> Any:
         if batches is None:
-            predict(loader, logits_of)  # draws, as what follows a training does
+            predict(loader, logits_of, **named)  # draws, as what follows a training does
             os.kill(os.getpid(), signal.SIGTERM)
-        return predict(loader, logits_of, batches)
+        return predict(loader, logits_of, batches, **named)
 
     with monkeypatch.context() as patched, pytest.raises(Interrupted):
         patched.setattr(evaluate, "predict", asked)

@@ -145,10 +145,10 @@ def test_points_of_a_grid_that_are_copies_of_others_are_found_where_training_end
 
 def write(job: jobs.Job, **result: object) -> None:
     job.folder.mkdir(parents=True, exist_ok=True)
-    (job.folder / record.CONFIG).write_text("name: classify\nseed: 1\n")
+    (job.folder / record.CONFIG).write_text(f"name: classify\nseed: {job.config.seed}\n")
     if result:
-        whole = {"name": "classify", "task": "classify", "fingerprint": job.folder.name, "seed": 1, "metrics": {}}
-        whole |= {"hashes": job.config.inputs(), "started": "2026-01-01T00:00:00+00:00"}
+        whole = {"name": "classify", "task": "classify", "fingerprint": job.folder.name, "metrics": {}}
+        whole |= {"seed": job.config.seed, "hashes": job.config.inputs(), "started": "2026-01-01T00:00:00+00:00"}
         (job.folder / record.RESULT).write_text(json.dumps(whole | result))
 
 
