@@ -110,7 +110,8 @@ def prove(launcher: str, *, seed: int, kills: int, folder: Path) -> list[str]:
     print(f"{launcher}: given once more, it ended with exit code {code}", flush=True)
     after = results(killed)
     if code or len(after) != JOBS:
-        faults.append(f"{len(after)} of {JOBS} jobs are done, exit code {code}")
+        said = (killed / "log.txt").read_text(errors="replace")[-3000:]
+        faults.append(f"{len(after)} of {JOBS} jobs are done, exit code {code}; it ended with:\n{said}")
     faults += [
         f"{name} was done before the last start, and is another file now"
         for name in kept
