@@ -23,8 +23,8 @@ from typing import Any
 from scratchlab.runs import aside, record
 
 SWEEP = [
-    *("task=classify", "data=messages", "data.size=200", "model=gpt2_tiny", "model.emb_dim=32", "weights=random"),
-    *("model.context_length=64", "tune=all", "train.epochs=8", "train.eval_every=10", "train.eval_batches=1"),
+    *("task=classify", "data=messages", "data.size=120", "model=gpt2_tiny", "model.emb_dim=32", "weights=random"),
+    *("model.context_length=64", "tune=all", "train.epochs=4", "train.eval_every=10", "train.eval_batches=1"),
     *("tracking=none", "compute.threads=1", "checkpoint_minutes=0.002", "seed=1,2,3,4,5,6", "position=first,last"),
 ]
 JOBS = 12
