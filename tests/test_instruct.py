@@ -296,28 +296,33 @@ class Killed(BaseException):
     """Stands for whatever ends a process."""
 
 
-def test_a_run_killed_while_answering_keeps_model_and_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("way", "kept"), [("sampling.temperature=0", 1), ("sampling.temperature=1", 3)])
+def test_a_run_killed_while_answering_keeps_model_and_answers(
+    way: str, kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(responses, "TOGETHER", 3)
-    whole, folder = run("experiment=ch07_main", *QUICK, "name=whole", "out=elsewhere")
+    whole, folder = run("experiment=ch07_main", *QUICK, way, "name=whole", "out=elsewhere")
     answered = (folder / "responses.json").read_text(encoding="utf-8")
-    generate = responses.sampling.generate
-    groups: list[int] = []
+    answers, lines = (folder / responses.ANSWERS).read_text(encoding="utf-8"), []
+    line = responses._line
 
-    def dies_after_three(model: Any, prompts: Any, *rest: Any, **more: Any) -> Any:
-        if len(groups) == 2:  # the sample at the epoch's end, and the first three answers
+    def dies_after_some(*rest: Any) -> str:
+        if len(lines) == kept:
             raise Killed
-        groups.append(len(prompts))
-        return generate(model, prompts, *rest, **more)
+        lines.append(line(*rest))
+        return lines[-1]
 
-    again = partial(run, "experiment=ch07_main", *QUICK, "name=killed")
-    monkeypatch.setattr(responses.sampling, "generate", dies_after_three)
-    with pytest.raises(Killed):
+    again = partial(run, "experiment=ch07_main", *QUICK, way, "name=killed")
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(responses, "_line", dies_after_some)
         again()
-    assert groups == [1, 3]
-    groups.clear()
+    missing: list[list[int]] = []
+    write = responses._answers
+    monkeypatch.setattr(responses, "_answers", lambda *rest: missing.append(rest[2]) or write(*rest))
     metrics, folder = again()
-    assert groups == [1]  # of four answers three were kept, and no epoch ended again
+    assert len(missing[0]) == 4 - kept  # and no epoch ended again, by the lines of the history
     assert (folder / "responses.json").read_text(encoding="utf-8") == answered
+    assert (folder / responses.ANSWERS).read_text(encoding="utf-8") == answers
     assert repeatable(metrics) == repeatable(whole)
     assert len(record.read_history(folder)) == 8 + 2 and (folder / record.MODEL).is_file()
 
@@ -356,15 +361,15 @@ def test_runs_that_differ_only_after_training_train_once(same: str, monkeypatch:
     trained = []
     fit = fit_module.fit
     monkeypatch.setattr(fit_module, "fit", lambda *a, **k: trained.append(1) or fit(*a, **k))
-    generated = []
-    generate = responses.sampling.generate
-    monkeypatch.setattr(responses.sampling, "generate", lambda *a, **k: generated.append(1) or generate(*a, **k))
+    generated: list[int] = []
+    write = responses._answers
+    monkeypatch.setattr(responses, "_answers", lambda *rest: generated.extend(rest[2]) or write(*rest))
     judged = {"judge_score": 50.0, "judge_scored": 4}
     monkeypatch.setattr("scratchlab.judging.scores.check", lambda config: None)
     monkeypatch.setattr("scratchlab.judging.scores.score_and_keep", lambda *_: judged)
     more = ["judge=ollama"] if same == "sampling" else ["judge=ollama", "sampling.temperature=1.0"]
     second, other = run("experiment=ch07_main", *QUICK, *more)
-    assert folder != other and not trained and len(generated) == (same != "sampling")
+    assert folder != other and not trained and len(generated) == (0 if same == "sampling" else 4)
     if same == "sampling":
         told = {"trained_in": f"ch07_main/{folder.name}"}
         assert repeatable(second) == repeatable(first) | judged | told
@@ -379,7 +384,7 @@ def test_runs_that_differ_only_after_training_train_once(same: str, monkeypatch:
 def test_a_broken_last_line_of_answers_is_written_again(tmp_path: Path) -> None:
     path = tmp_path / "answers.jsonl"
     path.write_text('{"index": 0, "ids": [1], "text": "x"}\n{"index": 1, "ids": [2, ', encoding="utf-8")
-    assert responses.read(path) == [[1]]
+    assert responses.read(path) == {0: [1]}
 
 
 def test_the_response_is_what_the_template_finds_in_the_answer() -> None:
