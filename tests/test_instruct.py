@@ -21,8 +21,8 @@ from scratchlab.runs.tracking import Tracker
 from scratchlab.tasks.instruct import Instruct, instruct
 from scratchlab.text.prompts import render
 from scratchlab.text.tokenizer import gpt2
+from scratchlab.training import evaluate, resume
 from scratchlab.training import fit as fit_module
-from scratchlab.training import resume
 
 pytestmark = pytest.mark.vocabulary
 
@@ -392,3 +392,39 @@ def test_the_response_is_what_the_template_finds_in_the_answer() -> None:
     ids = gpt2().encode(render(template("alpaca"), entry)[1])
     [found] = responses.with_responses(gpt2(), template("alpaca"), [entry], [ids])
     assert found == entry | {"model_response": "O"}
+
+
+def test_a_run_that_lacks_memory_learns_the_same_in_parts_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = ("experiment=ch07_2_masking", *QUICK, "train.batch_size=4")
+    whole, whole_folder = run(*line, "out=elsewhere")
+    target_loss = evaluate.target_loss
+
+    def with_little_memory(*rest: Any) -> Any:
+        loss_of = target_loss(*rest)
+
+        def limited(batch: Any) -> torch.Tensor:
+            if len(batch[0]) > 2 and torch.is_grad_enabled():
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+            return loss_of(batch)
+
+        return limited
+
+    monkeypatch.setattr(evaluate, "target_loss", with_little_memory)
+    parts, folder = run(*line)
+    ours, theirs = (
+        [line["batch_loss"] for line in record.read_history(f) if "batch_loss" in line] for f in (folder, whole_folder)
+    )
+    assert len(ours) > 3 and ours == pytest.approx(theirs, rel=1e-4)
+    assert json.loads((folder / "result.json").read_text())["computed"]["rows_at_a_time"] == 2
+    assert "rows_at_a_time" not in json.loads((whole_folder / "result.json").read_text())["computed"]
+    assert parts["tokens_seen"] == whole["tokens_seen"]
+    assert "out of memory with 4 rows at a time: going on with 2" in (folder / "log.txt").read_text()
+
+
+def test_checkpointed_activations_are_the_same_run_with_the_same_numbers() -> None:
+    line = ("experiment=ch07_main", *QUICK, "dropout=uniform")
+    plain, folder = run(*line, "out=elsewhere")
+    again, other = run(*line, "compute.checkpoint_activations=true")
+    assert folder.name == other.name
+    assert record.read_history(folder) == record.read_history(other)
+    assert repeatable(again) == repeatable(plain)
