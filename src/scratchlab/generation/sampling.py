@@ -4,7 +4,7 @@ B rows still being written, T tokens, V vocabulary, L layers; other axes as in `
 """
 
 import codecs
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -17,6 +17,9 @@ from scratchlab.text.tokenizer import Tokenizer
 
 _JOIN = 8
 """What part of the places must be free before waiting texts take them."""
+
+Draw = Callable[[Tensor], Tensor]
+"""From probabilities (B, V) to one token for each row."""
 
 
 def keep_top_k(logits: Tensor, k: int) -> Tensor:
@@ -46,11 +49,16 @@ def probabilities(logits: Tensor, temperature: float = 1.0, top_k: int | None = 
     return torch.softmax(logits / temperature, dim=-1)
 
 
-def choose(logits: Tensor, config: SamplingConfig) -> Tensor:
-    """Choose one token for each row of (B, V); draws come from torch's global generator."""
+def draw(wanted: Tensor) -> Tensor:
+    """Draw one token for each row of probabilities (B, V), from torch's global generator."""
+    return torch.multinomial(wanted, 1)[:, 0]
+
+
+def choose(logits: Tensor, config: SamplingConfig, draw: Draw = draw) -> Tensor:
+    """Choose one token for each row of (B, V)."""
     if config.temperature == 0:
         return logits.argmax(dim=-1)  # top-k always keeps the likeliest
-    return torch.multinomial(probabilities(logits, config.temperature, config.top_k), 1)[:, 0]
+    return draw(probabilities(logits, config.temperature, config.top_k))
 
 
 def to_text(tokenizer: Tokenizer, tokens: Iterable[int]) -> Iterator[str]:
@@ -64,11 +72,16 @@ def to_text(tokenizer: Tokenizer, tokens: Iterable[int]) -> Iterator[str]:
 
 
 def generate(
-    model: Decoder, prompts: Sequence[Sequence[int]], config: SamplingConfig, *, end_token: int | None = None
+    model: Decoder,
+    prompts: Sequence[Sequence[int]],
+    config: SamplingConfig,
+    *,
+    end_token: int | None = None,
+    draw: Draw = draw,
 ) -> list[list[int]]:
     """Continue each prompt; return the new tokens only, without the end token. Otherwise as `stream`."""
     new: list[list[int]] = [[] for _ in prompts]
-    for row, token in stream(model, prompts, config, end_token=end_token):
+    for row, token in stream(model, prompts, config, end_token=end_token, draw=draw):
         new[row].append(token)
     return new
 
@@ -92,7 +105,7 @@ def texts(
     if together is not None and not config.deterministic:
         raise ValueError(f"together={together}: tokens that are drawn hang on it; possible: None")
     new: list[list[int]] = [[] for _ in prompts]
-    for row, token in _written(model, prompts, config, end_token, together):
+    for row, token in _written(model, prompts, config, end_token, together, draw):
         if token is None:
             yield row, new[row]
         else:
@@ -100,7 +113,12 @@ def texts(
 
 
 def stream(
-    model: Decoder, prompts: Sequence[Sequence[int]], config: SamplingConfig, *, end_token: int | None = None
+    model: Decoder,
+    prompts: Sequence[Sequence[int]],
+    config: SamplingConfig,
+    *,
+    end_token: int | None = None,
+    draw: Draw = draw,
 ) -> Iterator[tuple[int, int]]:
     """Continue each prompt, yielding (index of the prompt, token) as soon as a token is chosen.
 
@@ -109,16 +127,16 @@ def stream(
 
     Without randomness (temperature 0 or top-k 1) and in float32 or float64 every row gets the tokens that the book's
     loop would give it alone, without cache: a choice so close that rounding could turn it is made from the very
-    computation of that loop. Draws come from torch's global generator, one call a step for the rows still being
-    written, in the order of the prompts; so a single prompt gets the draws of the book's loop, and its tokens as long
-    as no draw falls within rounding errors of the border between two tokens.
+    computation of that loop. Draws come, unless `draw` has others, from torch's global generator, one call a step for
+    the rows still being written, in the order of the prompts; so a single prompt gets the draws of the book's loop, and
+    its tokens as long as no draw falls within rounding errors of the border between two tokens.
 
     Raises:
         ValueError: an empty prompt, an id outside the vocabulary, or a top-k above it.
 
     Source: chapter 5, `generate`.
     """
-    for row, token in _written(model, prompts, config, end_token, None):
+    for row, token in _written(model, prompts, config, end_token, None, draw):
         if token is not None:
             yield row, token
 
@@ -130,6 +148,7 @@ def _written(
     config: SamplingConfig,
     end_token: int | None,
     together: int | None,
+    draw: Draw,
 ) -> Iterator[tuple[int, int | None]]:
     """Every token as it is chosen, and None when a row is complete."""
     _check(model, prompts, config)
@@ -149,8 +168,9 @@ def _written(
                 if free >= max(1, together // _JOIN):  # a few at a time: reading a single prompt is slow
                     active += waiting[:free]
                     del waiting[:free]
+                chosen = choose(writer.logits(active), config, draw)
                 ended = []
-                for row, token in zip(active, choose(writer.logits(active), config).tolist(), strict=True):
+                for row, token in zip(active, chosen.tolist(), strict=True):
                     if token != end_token:
                         writer.append(row, token)
                         yield row, token
