@@ -34,7 +34,7 @@ PHASES = {
 WHY = {
     "classify": "between the products activations are read and written, and AdamW passes over four numbers a parameter",
     "instruct": "AdamW and the dense gradient of the token table pass over every parameter, whatever the batch",
-    "lora": "products with rank 16 are too thin for the machine, and autocast rounds the frozen weights at each step",
+    "lora": "products with rank 16 are too thin for the machine, and every layer's output is added to another one",
     "answers": "each step multiplies a few dozen rows by every weight: reading the weights is what takes the time",
 }
 """Why a phase stays below half of the machine's peak in matrix products."""

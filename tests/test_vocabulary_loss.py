@@ -12,14 +12,18 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from scratchlab.model import tune, vocabulary_loss
+from scratchlab.model import compute, tune, vocabulary_loss
 from scratchlab.model.config import GPTConfig, ModelConfig, Trainable, TuneConfig
 from scratchlab.model.decoder import Decoder
 from scratchlab.model.gpt import GPT
 from scratchlab.model.llama import Llama
+from scratchlab.model.rounded import RoundedFrozen
 from scratchlab.model.shapes import Family
+from scratchlab.runs.config import ComputeConfig, Device, Precision
+from scratchlab.training import evaluate
 
 V, ROWS = 301, 24
+BFLOAT16 = ComputeConfig(device=Device.cpu, precision=Precision.bfloat16)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -145,3 +149,23 @@ def test_a_head_that_is_no_plain_matrix_is_refused() -> None:
     tune.add_class_head(model, 2)
     with pytest.raises(TypeError, match="the head is a Linear; possible: a linear layer without bias"):
         vocabulary_loss.vocabulary_loss(model, torch.randn(ROWS + 1, 16), torch.zeros(ROWS + 1, dtype=torch.long))
+
+
+def test_frozen_weights_rounded_once_train_as_autocast_does_to_the_bit() -> None:
+    model = gpt(Trainable.lora)
+    batch = torch.randint(V, (3, 20)), torch.randint(V, (3, 20))
+    found = []
+    for checkpoints in (True, False):  # with checkpoints, nothing is rounded before
+        model.checkpoints = checkpoints
+        loss_of = evaluate.target_loss(model, compute.prepare(BFLOAT16))
+        model.zero_grad()
+        for _ in range(2):
+            loss = loss_of(batch)
+            loss.backward()
+        found.append([loss.detach(), *(p.grad for p in model.parameters() if p.requires_grad)])
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+    assert all(parameter.dtype == torch.float32 for parameter in model.parameters())
+    frozen = RoundedFrozen(model)
+    with torch.autocast("cpu", dtype=torch.bfloat16), frozen():
+        assert sum(parameter.dtype == torch.bfloat16 for parameter in model.parameters()) > 6
+        assert all(parameter.dtype == torch.float32 for parameter in model.parameters() if parameter.requires_grad)
