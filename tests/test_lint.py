@@ -64,6 +64,7 @@ def test_of_all_that_was_printed_only_what_is_wrong_is_found() -> None:
         ("sentence", "ch07_main", "judge_score"),
         ("sentence", "ch05_main", "loss"),
         ("sentence", "ch05_1_pizza", "temperature"),
+        ("sentence", "ch02_bonus_bpe", "tokens"),
         ("table_against_log", "355M RoBERTa", "test_accuracy"),
         ("table_against_log", "304M DeBERTa-v3", "test_accuracy"),
         ("command", "ch06_row09_xl_whole", ""),

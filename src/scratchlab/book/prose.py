@@ -50,11 +50,11 @@ def amounts(quote: str) -> list[Amount]:
     return found
 
 
-def _half_a_digit(number: str) -> float:
-    """Half a unit of the last digit; in a round number that is the last one that is not zero."""
+def _half_a_digit(number: str, *, round_numbers: bool = True) -> float:
+    """Half a unit of the last digit; in a round number of an amount that is the last one that is not zero."""
     if "." in number:
         return 0.5 * 10.0 ** -len(number.partition(".")[2])
-    digits = number.replace(",", "")
+    digits = number.replace(",", "") if round_numbers else ""
     zeros = len(digits) - len(digits.rstrip("0"))
     return 0.5 * 10.0**zeros if digits.isdigit() and zeros < len(digits) else 0.5
 
@@ -94,7 +94,7 @@ def _repeated(sentence: Sentence, table: Table, stated: Sequence[Stated]) -> Ite
         )
     for number, (row, name) in zip(written, sentence.cells, strict=True):
         cell = table.cell(row, name, stated)
-        if cell is not None and abs(float(number) - _scale(name) * cell) > _half_a_digit(number) * (1 + 1e-9):
+        if cell is not None and abs(float(number) - _scale(name) * cell) > _half_a_digit(number, round_numbers=False):
             text = f"{sentence.text} says {number}, {table.source} has {_shown(name, cell)}"
             yield Slip(table.experiment(row), "sentence", name, text)
 
