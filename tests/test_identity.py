@@ -108,6 +108,7 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "Attention.transfer": ({"variant": Variant.parameters}, {}),
     "Chat.input": ({"text": "a"}, {}),
     "SampleCounts.word": ({}, {"word": "you"}),
+    "Where.metric": ({}, {"metric": "val_accuracy"}),
 }
 """Where a field alone cannot be changed: what to set beside it first, and the change, where no other value will do."""
 ONE_VALUE = {f"model.{key}" for key in ("vocab_size", "family", "n_kv_heads", "ff_dim", "rope_theta", "norm_eps")}

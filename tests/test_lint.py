@@ -77,8 +77,10 @@ def test_the_findings_say_what_the_cells_have() -> None:
     texts = {(f.experiment, f.metric): f.text for f in lint.check(experiments.read_all()) if f.rule == "sentence"}
     assert "1.33 and 3.00 points; in the other order" in texts["ch06_row10_random", "test_accuracy"]
     assert "0.00 points (row 11: 96.67%; row 5: 96.67%)" in texts["ch06_row11_lora", "test_accuracy"]
+    assert "it holds of an earlier print of row 11: 97.67%" in texts["ch06_row11_lora", "test_accuracy"]
     assert "0.30 points" in texts["ch06_row11_lora", "train_accuracy"]
-    assert "2.59 (47.73 against 50.32)" in texts["ch07_2_masking", "judge_score"]
+    assert "earlier print of row 11: 99.52% less 97.99%" in texts["ch06_row11_lora", "train_accuracy"]
+    assert "2.59 (47.73 against 50.32); 51.75, another print" in texts["ch07_2_masking", "judge_score"]
     commands = [f.text for f in lint.check(experiments.read_all()) if f.rule == "command"]
     assert "a space is missing in 'gpt2-xl (1558M)--trainable_layers'" in commands[0]
     assert "nearest: additional_experiments.py" in commands[1]

@@ -76,6 +76,7 @@ TASK_RUNS: dict[str, list[str]] = {
     "verify": ["task=verify"],
     "coverage": ["task=coverage"],
     "lint": ["task=lint"],
+    "where": ["task=where", "of=ch06_*", "value=0.95"],
     "list": ["task=list"],
 }
 """One small run of every task."""

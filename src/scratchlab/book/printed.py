@@ -89,6 +89,16 @@ class Printed:
     scripts: list[Script] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Slip:
+    """Something printed that does not hold."""
+
+    experiment: str
+    rule: str
+    metric: str
+    text: str
+
+
 def parse(content: dict[str, Any]) -> Printed:
     """Turn the content of such a file into its types."""
     return Printed(

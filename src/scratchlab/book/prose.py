@@ -1,15 +1,13 @@
 """Hold what was printed against itself: sentences against cells, tables against logs, commands against their script."""
 
-import argparse
 import re
-import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from scratchlab.book import commands
 from scratchlab.book.claims import Stated
-from scratchlab.book.printed import IN_LOG, Command, Printed, Script, Sentence, Table
-from scratchlab.matching import nearest
+from scratchlab.book.printed import IN_LOG, Printed, Sentence, Slip, Table
 from scratchlab.runs.claim import ClaimKind, Direction
 from scratchlab.runs.metrics import Unit, metric
 
@@ -59,16 +57,6 @@ def _half_a_digit(number: str, *, round_numbers: bool = True) -> float:
     return 0.5 * 10.0**zeros if digits.isdigit() and zeros < len(digits) else 0.5
 
 
-@dataclass(frozen=True)
-class Slip:
-    """Something printed that does not hold."""
-
-    experiment: str
-    rule: str
-    metric: str
-    text: str
-
-
 def check(printed: Printed, stated: Sequence[Stated]) -> Iterator[Slip]:
     """Every slip, in the order of the file; and those of relations whose quote has an amount."""
     for sentence in printed.sentences:
@@ -78,7 +66,7 @@ def check(printed: Printed, stated: Sequence[Stated]) -> Iterator[Slip]:
         yield from _logs(table)
     for script in printed.scripts:
         for command in script.commands:
-            yield from _command(command, script, printed.tables[script.table])
+            yield from commands.check(command, script, printed.tables[script.table])
     yield from _relations(stated)
 
 
@@ -112,6 +100,7 @@ def _compared(sentence: Sentence, table: Table, stated: Sequence[Stated]) -> Ite
     if problem:
         rows = "; ".join(f"row {row}: {_cells_shown(sentence, table, row, stated)}" for row in _rows(sentence))
         text = f"{sentence.text} says {sentence.quote!r}, but {problem} ({rows})"
+        text += _held_before(sentence, table, found, stated)
         yield Slip(table.experiment(sentence.pairs[0][0]), "sentence", sentence.metric, text)
 
 
@@ -188,7 +177,37 @@ def _relations(stated: Sequence[Stated]) -> Iterator[Slip]:
         if problem := _amounts(said[:1], [gap]):
             shown = metric(claim.metric).shown
             text = f"{claim.source} says {claim.quote!r}, but {problem} ({shown(own)} against {shown(base)})"
+            for value in _other_prints(claim.versus, claim.metric, stated):
+                if not _amounts(said[:1], [_gap(sentence, [own, value], said)]):
+                    text += f"; {shown(value)}, another print of the same cell, would give it"
             yield Slip(s.experiment, "sentence", claim.metric, text)
+
+
+def _held_before(sentence: Sentence, table: Table, said: Sequence[Amount], stated: Sequence[Stated]) -> str:
+    """Whether a sentence about one pair holds of another print of the row that it speaks of, in words."""
+    if len(sentence.pairs) != 1 or len(sentence.pairs[0]) != 2:
+        return ""
+    row, other = sentence.pairs[0]
+    base = _value(sentence, table, other, stated)
+    columns = [_other_prints(table.experiment(row), name, stated) for name in (sentence.metric, sentence.less) if name]
+    for values in zip(*columns, strict=False):
+        gap = _gap(sentence, [values[0] - sum(values[1:]), base or 0.0], list(said))
+        if base is not None and not (_direction(sentence, [gap]) or _amounts(said, [gap])):
+            names = zip((sentence.metric, sentence.less), values, strict=False)
+            shown = " less ".join(_shown(name, value) for name, value in names)
+            return f"; it holds of an earlier print of row {row}: {shown}"
+    return ""
+
+
+def _other_prints(experiment: str, name: str, stated: Sequence[Stated]) -> list[float]:
+    """What the same cell had in other prints."""
+    return [
+        float(one.value)
+        for s in stated
+        if (s.experiment, s.claim.metric) == (experiment, name)
+        for one in s.claim.history
+        if one.value != s.claim.value
+    ]
 
 
 def _printed(experiment: str, name: str, stated: Sequence[Stated]) -> float | None:
@@ -245,41 +264,3 @@ def _logs(table: Table) -> Iterator[Slip]:
         twin = next((other[0] for other in unlike if (other[2], other[3]) == (logged, value)), None)
         text += f"; {twin} has them the other way round" if twin is not None else ""
         yield Slip(table.experiment(row), "table_against_log", name, text)
-
-
-# commands
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> Any:
-        raise ValueError(message)
-
-
-def _command(command: Command, script: Script, table: Table) -> Iterator[Slip]:
-    """Say why a command would not run as its row does."""
-    words = shlex.split(command.line)
-    name, arguments = words[1], words[2:]
-    problem = _unparsable(arguments, script)
-    if name != script.name:
-        problem = f"there is no {name}" + nearest(name, [script.name], 0)
-    if problem:
-        where = command.source or f"{table.source}, command of row {command.row}"
-        yield Slip(table.experiment(command.row), "command", "", f"{where}: {problem} (in: {command.line})")
-
-
-def _unparsable(arguments: list[str], script: Script) -> str:
-    parser = _Parser(add_help=False)
-    for option, possible in script.values.items():
-        parser.add_argument(f"--{option}", choices=possible)
-    for option in script.texts:
-        parser.add_argument(f"--{option}")
-    for option in script.numbers:
-        parser.add_argument(f"--{option}", type=int)
-    for option in script.switches:
-        parser.add_argument(f"--{option}", action="store_true")
-    try:
-        parser.parse_args(arguments)
-    except ValueError as error:
-        glued = next((word for word in arguments if "--" in word.removeprefix("--")), "")
-        return f"{error}" + (f"; a space is missing in {glued!r}" if glued else "")
-    return ""

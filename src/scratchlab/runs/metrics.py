@@ -172,6 +172,8 @@ def _of_records() -> Iterator[Metric]:
     yield from _alike("tested expected_at_most beyond_chance", Unit.count)
     yield from _alike("unattainable mixed_baseline copied duplicate conflict unlikely_count", Unit.count)
     yield from _alike("unknown_experiment undeclared_metric sentence table_against_log command", Unit.count)
+    yield from _alike("prints near explanations", Unit.count)
+    yield Metric("nearest", Unit.text)
     yield Metric("bytes", Unit.bytes)
     yield from _alike("metric baseline failed experiments", Unit.text)
 

@@ -73,6 +73,7 @@ TASKS = {
     "score": Task("score", "Score", "score", "5"),
     "tokenize": Task("tokenize", "Tokenize", "tokenize", "2"),
     "verify": Task("bundle", "Verify", "verify", "evidence"),
+    "where": Task("where", "Where", "where", "evidence"),
     "windows": Task("windows", "Windows", "windows", "2"),
 }
 """A new task is a file in tasks/, a line here, and a file in conf/task."""

@@ -1,15 +1,17 @@
 """Hold published claims against measured runs: five verdicts, each with its test in plain words."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from scratchlab.book.claims import Stated
 from scratchlab.book.experiments import Experiment
-from scratchlab.evidence.runs import RunRecord
+from scratchlab.evidence.runs import Arm, RunRecord
 from scratchlab.evidence.verdicts import single, versus
 from scratchlab.evidence.verdicts.comparable import usable
 from scratchlab.evidence.verdicts.family import Misses, misses
 from scratchlab.evidence.verdicts.outcome import Decision, Verdict
+from scratchlab.evidence.verdicts.prints import with_prints
 from scratchlab.evidence.verdicts.score import score
 from scratchlab.runs.claim import Claim, ClaimKind, Direction
 
@@ -31,6 +33,10 @@ def decide(stated: Stated, runs: Runs, experiments: Mapping[str, Experiment]) ->
         if isinstance(arm, Decision):
             return arm
         arms.append(arm)
+    return with_prints(_tested(claim, arms, names, experiments), claim, arms[0])
+
+
+def _tested(claim: Claim, arms: list[Arm], names: list[str], experiments: Mapping[str, Experiment]) -> Decision:
     match claim.kind:
         case ClaimKind.exact:
             return single.exact(claim, arms[0], experiments.get(names[0]))
@@ -69,6 +75,7 @@ def row(stated: Stated, found: Decision) -> dict[str, Any]:
         "detectable": found.detectable,
         "chance_of_a_miss": found.chance,
         "p": found.p,
+        "sample": asdict(found.sample) if found.sample else None,
         "notes": list(found.notes),
         "versus": claim.versus,
         "quote": claim.quote,
