@@ -78,6 +78,7 @@ TASK_RUNS: dict[str, list[str]] = {
     "lint": ["task=lint"],
     "where": ["task=where", "of=ch06_*", "value=0.95"],
     "list": ["task=list"],
+    "cache": ["task=cache"],
 }
 """One small run of every task."""
 BEFORE = {

@@ -1,5 +1,6 @@
 """A cell that was printed more than once: with which of its prints a number agrees, and replicates as a sample."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ def judged(out: Path, claim: dict[str, Any], values: dict[int, Any], **more: Any
     for seed, value in values.items():
         write_run(out, "made_up", seed, metrics={claim["metric"]: value}, **more)
     stated = claims.Stated("made_up", claims.parse(claim, "test"))
-    return decide(stated, by_name(read_runs(out)), {})
+    found = decide(stated, by_name(read_runs(out)), {})
+    return replace(found, notes=tuple(note for note in found.notes if note.startswith(("as ", "against "))))
 
 
 def test_the_row_says_which_published_environment_a_number_agrees_with(tmp_path: Path) -> None:
@@ -45,7 +47,7 @@ def test_a_number_that_is_not_reproduced_may_still_be_as_in_another_print(tmp_pa
     [
         ({"metric": "ids", "kind": "exact", "value": [1, 2]}, {123: [1, 2, 3]}, [1, 2, 3]),
         ({"metric": "decoded", "kind": "exact", "value": "a"}, {123: "b"}, "b"),
-        ({"metric": "train_loss", "kind": "close", "value": [1.0, 2.0]}, {123: [1.0, 2.5]}, [1.0, 2.5]),
+        ({"metric": "utilization", "kind": "close", "value": [1.0, 2.0]}, {123: [1.0, 2.5]}, [1.0, 2.5]),
         ({"metric": "test_accuracy", "kind": "score", "value": 0.95, "n": 300}, {1: 0.9, 2: 0.9033, 3: 0.9}, 0.9033),
         ({"metric": "test_accuracy", "kind": "score", "value": 0.95, "n": 300}, {123: 0.9}, 0.9),
     ],

@@ -41,6 +41,7 @@ TASKS = {
     "attention_ways": Task("attention_ways", "AttentionWays", "attention_ways", "bonus"),
     "bpe": Task("bpe", "BPE", "bpe", "bonus"),
     "bundle": Task("bundle", "Bundle", "pack", "evidence"),
+    "cache": Task("cache", "Cache", "cache", "any"),
     "cached_text": Task("cached_text", "CachedText", "cached_text", "bonus"),
     "calibrate": Task("calibrate", "Calibrate", "calibrate", "7"),
     "chat": Task("chat", "Chat", "chat", "any"),
