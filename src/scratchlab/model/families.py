@@ -1,5 +1,7 @@
 """Which class belongs to which configuration: the one place that knows every family of models."""
 
+import torch
+
 from scratchlab.model.config import GPTConfig, ModelConfig
 from scratchlab.model.decoder import Decoder
 from scratchlab.model.gpt import GPT
@@ -12,3 +14,9 @@ def make(config: GPTConfig | ModelConfig) -> Decoder:
     if isinstance(config, ModelConfig) and config.family is Family.llama:
         return Llama(config)
     return GPT(config)
+
+
+def make_empty(config: GPTConfig | ModelConfig) -> Decoder:
+    """The model on torch's meta device, where parameters have a shape and take no memory."""
+    with torch.device("meta"):
+        return make(config)
