@@ -97,8 +97,7 @@ def keep(
         if finished is not None:
             drop_state(folder)
             return finished, True
-        if config.reusable:
-            put_aside(folder, first=(RESULT,))
+        put_aside(folder, first=(RESULT,))  # of a run that is done anew each time, too
         said = {"changes": changes, "choices": dict(choices or {})}
         return _execute(config, task, folder, inputs, said, tracker), False
 
