@@ -41,7 +41,7 @@ A line may change when a task's `revision` is raised, because its numbers change
 otherwise. A new experiment or task is a new line. Nothing else is a reason: a line that changes orphans the records of
 everyone who has run it. A new field is `added`, and changes none.
 """
-LINES = {"judge": ["responses=a"], "chat": ["run=a"], "export": ["run=a"]}
+LINES = {"judge": ["responses=a"], "export": ["run=a"]}
 """What a task cannot be composed without; `files` lays it down."""
 
 
@@ -206,6 +206,7 @@ def test_every_field_changes_the_fingerprint_unless_it_is_marked_or_has_no_effec
 
 LEFT_OUT = (
     *("name", "exercise", "out", "force", "tracking", "claims", "compute.threads", "save", "checkpoint_minutes"),
+    *("compute.reuse_frozen", "compute.frozen_gigabytes", "compute.only_needed"),
     *(f"judge.{key}" for key in ("timeout", "load_timeout", "retries", "wait", "concurrency")),
 )
 """All that is marked in any task, written a second time, so that a mark too many is seen as well as one too few."""

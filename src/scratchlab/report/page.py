@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scratchlab.evidence.gather import Comparison, Evidence
+from scratchlab.evidence.remarks import unfinished
 from scratchlab.evidence.runs import RunRecord, arms
 from scratchlab.evidence.verdicts import Verdict
 from scratchlab.files import as_json
 from scratchlab.report import formats, plots, tables
 from scratchlab.report import verdicts as verdict_tables
-from scratchlab.runs.record import read_history
 
 if TYPE_CHECKING:
     from scratchlab.runs.record import Record
@@ -53,10 +53,15 @@ def write(record: "Record", evidence: Evidence, *, command: str, made: str) -> P
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    verdicts = _verdicts(evidence)
+    published, asked = verdict_tables.apart(evidence.verdicts)
+    verdicts = _verdicts("verdicts", published, *verdict_tables.cells(published))
+    findings = _verdicts("findings", asked, *verdict_tables.finding_cells(asked))
     sections = [_comparison(record.folder, comparison) for comparison in evidence.comparisons]
     cost, environment = _cost(evidence.runs), _environment(evidence.runs)
-    formats.write(record, "verdicts", evidence.verdicts, verdicts.columns, verdicts.cells, title="Published claims")
+    formats.write(record, "verdicts", published, verdicts.columns, verdicts.cells, title="Published claims")
+    if asked:
+        title = "Published findings, asked of another model"
+        formats.write(record, "findings", asked, findings.columns, findings.cells, title=title)
     for section, comparison in zip(sections, evidence.comparisons, strict=True):
         table = section["table"]
         formats.write(record, table.stem, comparison.rows, table.columns, table.cells, title=section["title"])
@@ -64,26 +69,29 @@ def write(record: "Record", evidence: Evidence, *, command: str, made: str) -> P
     for table in (cost, environment):
         data = [dict(zip(table.columns, line, strict=True)) for line in table.cells]
         formats.write(record, table.stem, data, table.columns, table.cells, title=table.stem)
-    counts = Counter(row["verdict"] for row in evidence.verdicts)
+    counts = Counter(row["verdict"] for row in published)
     html = jinja.get_template("page.html.j2").render(
         judged=_of(verdicts, lambda verdict: verdict != Verdict.NOT_RUN.name),
         not_run=_of(verdicts, lambda verdict: verdict == Verdict.NOT_RUN.name),
         counts=counts,
+        findings=findings,
+        answers=Counter(row["verdict"] for row in asked),
         sections=sections,
         cost=cost,
         environment=environment,
         runs=len(evidence.runs),
+        chance=evidence.chance,
+        problems=[*evidence.problems, *unfinished(evidence.runs)],
         command=command,
         made=made,
     )
     return record.write_text("report.html", html)
 
 
-def _verdicts(evidence: Evidence) -> Table:
-    columns, cells = verdict_tables.cells(evidence.verdicts)
-    extra = [[row["test"], row["source"], row["device"], row["command"]] for row in evidence.verdicts]
+def _verdicts(stem: str, rows: verdict_tables.Rows, columns: Sequence[str], cells: Sequence[list[str]]) -> Table:
+    extra = [[row["test"], row["source"], row["device"], row["command"]] for row in rows]
     columns = [*columns, "test", "source", "device", "command"]
-    return Table("verdicts", columns, [[*line, *more] for line, more in zip(cells, extra, strict=True)])
+    return Table(stem, columns, [[*line, *more] for line, more in zip(cells, extra, strict=True)])
 
 
 def _of(verdicts: Table, wanted: Callable[[str], bool]) -> Table:
@@ -99,7 +107,7 @@ def _comparison(folder: Path, comparison: Comparison) -> dict[str, Any]:
     name = f"forest_{comparison.task}.png"
     if plots.forest(comparison.rows, comparison.metric, path=folder / name):
         found.append(_plot(folder / name, f"differences in {comparison.metric} from {comparison.baseline.label}"))
-    histories = {arm.label: [read_history(run.folder) for run in arm.runs] for arm in comparison.arms[:MOST_ARMS]}
+    histories = {arm.label: [run.history() for run in arm.runs] for arm in comparison.arms[:MOST_ARMS]}
     for metric, by in CURVES:
         name = f"{metric}_{comparison.task}.png"
         if plots.bands(histories, metric, by=by, path=folder / name):

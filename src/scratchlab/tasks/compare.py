@@ -28,12 +28,14 @@ def compare(config: Compare, record: "Record") -> dict[str, Any]:
     from scratchlab.evidence import compare as comparison
     from scratchlab.evidence.baseline import choose_baseline, choose_metric
     from scratchlab.evidence.flips import flips
+    from scratchlab.evidence.remarks import problem_lines, unfinished
     from scratchlab.evidence.runs import arms, read_runs
     from scratchlab.files import as_json
     from scratchlab.report import formats, tables, terminal
     from scratchlab.runs.metrics import metric as declaration
 
-    found = arms(read_runs(config.out, config.select, config.seed_numbers))
+    runs = read_runs(config.out, config.select, config.seed_numbers)
+    found = arms(runs)
     if not found:
         raise ValueError(f"select={config.select} out={config.out} seeds={config.seeds}: no finished run is there")
     baseline = choose_baseline(found, config.baseline)
@@ -50,9 +52,8 @@ def compare(config: Compare, record: "Record") -> dict[str, Any]:
     formats.write(record, "table", rows, columns, cells, title=title)
     record.write_text("flips.json", as_json(changed))
     tables.show(f"{title}; {tables.ABOUT}", rows, metric)
-    if messages:
-        for line in messages.lines:
-            terminal.say(line)
+    for line in [*problem_lines(runs), *unfinished(runs), *(messages.lines if messages else [])]:
+        terminal.say(line)
     terminal.say(f"written to {record.folder}/table.json (and .md, .tex, .csv; flips.json: what changed, item by item)")
     return {
         "arms": len(found),
@@ -98,7 +99,7 @@ class Messages:
             frames = collection.load(
                 MessagesConfig(source=arm.config["data.source"], split=split, **data), local_only=True
             )
-        except (FileNotFoundError, ValueError, KeyError) as error:
+        except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
             self._frames[key] = None
             self.lines.append(f"texts and copies are left out ({key}): {str(error).splitlines()[0]}")
             return

@@ -22,7 +22,9 @@ def report(config: Report, record: "Record") -> dict[str, Any]:
 
     from scratchlab.book import experiments
     from scratchlab.evidence import gather
+    from scratchlab.launch.published import Compositions
     from scratchlab.report import page, terminal
+    from scratchlab.report.verdicts import apart
 
     found = gather.gather(
         config.out,
@@ -30,6 +32,7 @@ def report(config: Report, record: "Record") -> dict[str, Any]:
         select=config.select,
         seeds=config.seed_numbers,
         baseline=config.baseline,
+        published=Compositions(),
     )
     if not found.runs and not found.verdicts:
         raise ValueError(
@@ -44,5 +47,9 @@ def report(config: Report, record: "Record") -> dict[str, Any]:
         command=" ".join(["scratchlab task=report", *words]),
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
+    for line in found.problems:
+        terminal.say(line)
     terminal.say(f"written to {path}")
-    return {"runs": len(found.runs), "claims": len(found.verdicts), "comparisons": len(found.comparisons)}
+    published, asked = apart(found.verdicts)
+    counts = {"claims": len(published), "findings": len(asked)}
+    return {"runs": len(found.runs), **counts, "comparisons": len(found.comparisons)}
