@@ -99,6 +99,8 @@ class Run:
     """Where records go."""
     force: bool = bookkeeping(False)
     """Repeat a run that is already done."""
+    optimize: str = bookkeeping("")
+    """The metric by which a sweeper that searches goes, as val_loss; empty: a preferred one of the validation split."""
     compute: ComputeConfig = field(default_factory=ComputeConfig)
     tracking: TrackingConfig = bookkeeping(default_factory=TrackingConfig)
     claims: list[Claim] = bookkeeping(default_factory=list)

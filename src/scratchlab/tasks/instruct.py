@@ -97,7 +97,6 @@ def instruct(config: Instruct, record: "Record") -> dict[str, Any]:
     )
     if config.judge.backend is not JudgeBackend.none:
         measured |= scores.score_and_keep(config.judge, record, answered)
-    before.drop_state()
     return counted | trained | measured
 
 
