@@ -22,7 +22,7 @@ from scratchlab.book import experiments
 from scratchlab.evidence.runs import arms, read_run, read_runs
 from scratchlab.files import resource
 from scratchlab.launch import compose
-from scratchlab.model.config import Trainable, WeightSource
+from scratchlab.model.config import Trainable, TuneConfig, WeightSource
 from scratchlab.model.shapes import Family
 from scratchlab.runs import identity, record, registry
 from scratchlab.runs.claim import Claim
@@ -108,6 +108,7 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "Attention.transfer": ({"variant": Variant.parameters}, {}),
     "Chat.input": ({"text": "a"}, {}),
     "SampleCounts.word": ({}, {"word": "you"}),
+    "Where.metric": ({}, {"metric": "val_accuracy"}),
 }
 """Where a field alone cannot be changed: what to set beside it first, and the change, where no other value will do."""
 ONE_VALUE = {f"model.{key}" for key in ("vocab_size", "family", "n_kv_heads", "ff_dim", "rope_theta", "norm_eps")}
@@ -161,7 +162,7 @@ def legal_pair(config: Run, prefix: str, owner: Any, name: str) -> tuple[Run, Ru
     """Two configurations that differ in this field, and in no other where that can be."""
     key, hint = f"{prefix}{name}", get_type_hints(type(owner))[name]
     before, after = PAIRS.get(f"{type(owner).__name__}.{name}", ({}, {}))
-    if key in ONE_VALUE and config.task in ("count", "dropout"):
+    if key in ONE_VALUE and config.task in ("count", "dropout", "flops"):
         before, after = {}, {}  # about the book's GPT alone
     base = with_values(config, {f"{prefix}{key}": value for key, value in before.items()})
     if after:
@@ -206,7 +207,8 @@ def test_every_field_changes_the_fingerprint_unless_it_is_marked_or_has_no_effec
 
 LEFT_OUT = (
     *("plan", "retry", "fail_fast"),
-    *("name", "exercise", "out", "force", "tracking", "claims", "compute.threads", "save", "checkpoint_minutes"),
+    *("name", "exercise", "out", "force", "optimize", "tracking", "claims", "compute.threads", "save"),
+    *("checkpoint_minutes", "compute.checkpoint_activations"),
     *("compute.reuse_frozen", "compute.frozen_gigabytes", "compute.only_needed"),
     *(f"judge.{key}" for key in ("timeout", "load_timeout", "retries", "wait", "concurrency")),
 )
@@ -220,7 +222,10 @@ def test_what_is_marked_at_a_task_s_fields_is_what_is_known_to_change_no_number(
     assert set(identity.marks(schema).bookkeeping) == keys
     later = ("family", "n_kv_heads", "ff_dim", "rope_theta", "norm_eps") if "model" in get_type_hints(schema) else ()
     found = set(identity.marks(schema).as_before)
-    assert found == {f"model.{key}" for key in later}, "pin the fingerprints with the field as before, and without"
+    own = {"classes", *(f"tune.{part.name}" for part in fields(TuneConfig))} if task == "count" else set()
+    assert found == own | {f"model.{key}" for key in later}, (
+        "pin the fingerprints with the field as before, and without"
+    )
 
 
 def _has(schema: Any, key: str) -> bool:
