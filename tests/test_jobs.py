@@ -16,7 +16,7 @@ from synthetic import write_run
 from scratchlab.__main__ import run
 from scratchlab.book import claims
 from scratchlab.book.experiments import Experiment, read_all
-from scratchlab.cli.outcome import Entry
+from scratchlab.cli.sweep_folder import Entry
 from scratchlab.evidence.missing import missing_runs
 from scratchlab.evidence.runs import read_run
 from scratchlab.launch import jobs
@@ -188,7 +188,7 @@ def test_every_failed_job_is_told_and_the_others_are_tabled(launcher: str, tmp_p
 
 @pytest.mark.vocabulary
 def test_a_job_that_is_lost_hides_no_other(tmp_path: Path) -> None:
-    done = sweep(*CLASSIFY, "hydra/launcher=apart", "seed=1,2,3", cwd=tmp_path, LOST="0")
+    done = sweep(*CLASSIFY, "hydra/launcher=apart", "seed=1,2,3", cwd=tmp_path, LOST="seed=1")
     assert done.returncode == 1
     assert statuses(tmp_path / "outputs") == ["done", "done"]
     assert "not started: job 0" in done.stderr and "a job was lost" in done.stderr

@@ -242,6 +242,12 @@ def test_a_text_too_short_for_a_batch_is_said_with_its_length(text: Path) -> Non
         pretrain(text)
 
 
-def test_a_warmup_longer_than_the_training_is_refused(text: Path) -> None:
-    with pytest.raises(ValueError, match="train.warmup=1000: training has only"):
-        pretrain(text, "train.warmup=1000")
+def test_a_training_that_ends_in_its_warm_up_says_what_has_no_effect_in_it(
+    text: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ends = ["train.warmup=1000", "train.epochs=1"]
+    one, other = (history(pretrain(text, *ends, "train.decay=cosine", f"train.min_lr={low}")) for low in (0.0, 1e-5))
+    assert "train.min_lr has no effect: training ends after" in caplog.text
+    assert one == other
+    flat = pretrain(text, *ends, "train.initial_lr=4e-4", "train.lr=4e-4", "train.clip_norm=1e-3")
+    assert history(flat) == history(pretrain(text, "train.epochs=1", "train.lr=4e-4"))

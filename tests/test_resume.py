@@ -145,6 +145,6 @@ def test_force_starts_over(monkeypatch: pytest.MonkeyPatch) -> None:
         run(*line)
     trained: list[int] = []
     with monkeypatch.context() as patch:
-        patch.setattr(resume.Resume, "keep", lambda self, steps, notes: trained.append(steps.done))
+        patch.setattr(resume.Resume, "keep", lambda self, steps, *_: trained.append(steps.done))
         run(*line, "force=true")
     assert trained[0] == 1

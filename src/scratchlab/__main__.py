@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from scratchlab.cli import arguments, help
-from scratchlab.runs import record
+from scratchlab.runs import record, signals
 from scratchlab.runs.config import Run
 from scratchlab.runs.identity import changes
 from scratchlab.runs.registry import TASKS
@@ -57,8 +57,15 @@ def one_job(composed: "DictConfig") -> float:
     number = objective.NONE
     log_to_terminal()  # it may be another process that a launcher has started
     with outcome.one_job() as job:
+        if job is None:
+            return number
         chosen = compose.current_choices()
         config = compose.typed(composed, chosen["task"])
+        if config.plan:
+            from scratchlab.launch import plan_table
+
+            plan_table.show_of(config, job.overrides)
+            return number
         job.is_(config)
         result = run(config, compose.reference(chosen), job.choices)
         number = objective.of(config, result["metrics"])
@@ -91,7 +98,7 @@ def main() -> None:
                 compose.entry_point(one_job)()
     except KeyboardInterrupt as stop:
         print(f"interrupted ({stop or 'Ctrl-C'})", file=sys.stderr)
-        sys.exit(143 if str(stop) == "SIGTERM" else 130)
+        sys.exit(signals.exit_code(stop))
     except BrokenPipeError:  # whoever was reading has seen enough, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

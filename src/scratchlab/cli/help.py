@@ -28,6 +28,7 @@ scratchlab: the exercises of Build a Large Language Model (From Scratch) as type
   scratchlab experiment=NAME [key=value ...]     do an exercise; `scratchlab task=list` shows all {experiments}
   scratchlab task=NAME [key=value ...]           do something else, see below
   scratchlab -m experiment=NAME seed=123,124     do a run for each value, or combination of values, then show a table
+  scratchlab ... plan=true                       show what would run, what is done, and how long it may take
   scratchlab experiment=NAME --help              show the keys of an experiment or a task: values and meaning
   scratchlab experiment=NAME --cfg job           show what would run
   scratchlab --version                           (--hydra-help: more flags)

@@ -73,6 +73,9 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _unknown_option(group: str, option: str) -> str:
+    if group == "hydra/launcher":
+        plugin = f"hydra-{option}-launcher"
+        return f"{group}={option}: no such launcher is installed; possible: launch=local, or `pip install {plugin}`"
     if group not in groups():
         return f"{group}={option}: no such group; possible: {', '.join(groups())}" + nearest(group, groups())
     possible = options(group)

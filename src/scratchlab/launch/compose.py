@@ -96,7 +96,7 @@ def typed(composed: DictConfig, task: str) -> Run:
         OmegaConfBaseException: a key or a value does not fit the type.
         ValueError: values that do not go together.
     """
-    values = OmegaConf.to_container(_own(composed), resolve=True)
+    values = OmegaConf.to_container(own(composed), resolve=True)
     merged = OmegaConf.merge(OmegaConf.structured(TASKS[task].schema()), values)
     found = OmegaConf.to_container(merged)
     assert isinstance(found, dict)
@@ -155,10 +155,10 @@ def choices_of(composed: DictConfig) -> dict[str, Any]:
 
 def values_of(composed: DictConfig) -> dict[str, Any]:
     """The values of a composition, enums by name; `???` where one must be given and is not."""
-    values = OmegaConf.to_container(_own(composed), resolve=True, enum_to_str=True)
+    values = OmegaConf.to_container(own(composed), resolve=True, enum_to_str=True)
     return cast(dict[str, Any], values)
 
 
-def _own(composed: DictConfig) -> DictConfig:
+def own(composed: DictConfig) -> DictConfig:
     """A composition without Hydra's part."""
     return OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])

@@ -71,6 +71,17 @@ class TrackingConfig:
     tags: list[str] = field(default_factory=list)
 
 
+class Retry(Enum):
+    """Which of the jobs that failed before a sweep does again."""
+
+    none = "none"
+    failed = "failed"
+    """Those that failed for another reason than memory."""
+    oom = "oom"
+    """Those that ran out of memory."""
+    all = "all"
+
+
 @dataclass(kw_only=True)
 class Run:
     """The root of every configuration; tasks add their parts."""
@@ -99,6 +110,12 @@ class Run:
     """Where records go."""
     force: bool = bookkeeping(False)
     """Repeat a run that is already done."""
+    plan: bool = bookkeeping(False)
+    """Show what would run, what is there already, and how long it may take; run nothing."""
+    retry: Retry = bookkeeping(Retry.none)
+    """Of a sweep: do again what failed before: `oom` what ran out of memory, `failed` the rest, `all` both."""
+    fail_fast: bool = bookkeeping(False)
+    """Of a sweep: start no more jobs once one has failed."""
     optimize: str = bookkeeping("")
     """The metric by which a sweeper that searches goes, as val_loss; empty: a preferred one of the validation split."""
     compute: ComputeConfig = field(default_factory=ComputeConfig)
@@ -108,6 +125,15 @@ class Run:
     def idle(self) -> dict[str, str]:
         """Keys that are set but cannot change a number in this run, each with the reason."""
         return {}
+
+    def idle_with_data(self) -> dict[str, str]:
+        """Further such keys that only the data tell of. Plans leave out what is a copy by them; the fingerprint, which
+        must be the same where the data are not at hand, takes no notice."""
+        return {}
+
+    def makes(self) -> list[list[str]]:
+        """Overrides of the runs that this one makes before it reads them; for plans, and so without any work."""
+        return []
 
     def exit_code(self, metrics: dict[str, Any]) -> int:
         """What the command returns when the run is done; anything but 0 says that what it found is bad news."""
@@ -123,7 +149,8 @@ class TrainingRun(Run):
     """A run whose training goes on where it was stopped."""
 
     checkpoint_minutes: float = bookkeeping(10.0)
-    """Minutes of training after which its state is kept, to go on from if the run is stopped; 0: never."""
+    """Minutes of training between two kept states, to go on from after a kill; a run that is asked to stop keeps one
+    more. 0: none is kept."""
 
     def __post_init__(self) -> None:
         if self.checkpoint_minutes < 0:

@@ -93,7 +93,7 @@ def keep(
     folder = folder_of(config)
     inputs = config.inputs()
     with _locked(config.out, folder):
-        finished = _finished(config, folder, inputs) if config.reusable and not config.force else None
+        finished = finished_result(config, folder, inputs) if config.reusable and not config.force else None
         if finished is not None:
             drop_state(folder)
             return finished, True
@@ -123,7 +123,7 @@ def _locked(out: str, folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def _finished(config: Run, folder: Path, inputs: dict[str, str]) -> dict[str, Any] | None:
+def finished_result(config: Run, folder: Path, inputs: dict[str, str]) -> dict[str, Any] | None:
     """The result of this very run, if it is done and whole, of the same data."""
     result = result_or_warning(folder)
     if result is None or result.get("status") != "done":

@@ -50,6 +50,7 @@ TASKS = {
     "count": Task("count", "Count", "count_parameters", "4"),
     "coverage": Task("coverage", "Coverage", "coverage", "evidence"),
     "deterministic": Task("deterministic", "Deterministic", "deterministic", "5"),
+    "doctor": Task("doctor", "Doctor", "doctor", "any"),
     "dropout": Task("dropout", "Dropout", "dropout", "4"),
     "experts": Task("experts", "Experts", "count_experts", "bonus"),
     "export": Task("export", "Export", "export", "any"),

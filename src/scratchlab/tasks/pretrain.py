@@ -69,6 +69,12 @@ class Pretrain(TrainingRun):
             found["continue_run"] = f"weights={self.weights.source.name} says where to start"
         return found
 
+    def idle_with_data(self) -> dict[str, str]:
+        from scratchlab.data.batches import of_an_epoch
+
+        epoch = (self.data, self.model.tokenizer, self.window, self.train.stride, self.train.batch_size)
+        return self.train.idle_in(self.train.warmup and self.train.epochs * of_an_epoch(*epoch))
+
     def start(self) -> WeightsConfig:
         """What the run starts from: the weights it names, or the checkpoint of the run it goes on from.
 

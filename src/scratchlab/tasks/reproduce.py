@@ -35,6 +35,17 @@ class Reproduce(Reading):
     with_weights: bool = False
     """run_missing: also those that need weights from outside."""
 
+    def makes(self) -> list[list[str]]:
+        from scratchlab.book import experiments
+        from scratchlab.evidence.missing import missing_runs
+        from scratchlab.evidence.runs import by_name, read_runs
+        from scratchlab.launch.published import Compositions
+
+        files, seeds = experiments.read_all(), self.seed_numbers
+        runs = by_name(read_runs(self.out, seeds=seeds))
+        lacking = missing_runs(chosen_claims(self, files, runs), runs, files, seeds, Compositions())
+        return [item.overrides(self.out) for item in lacking if self.with_weights or not item.obstacle]
+
     def exit_code(self, metrics: dict[str, Any]) -> int:
         """1 for a claim that is missed and that chance does not explain; no finding is one."""
         return 1 if metrics["beyond_chance"] else 0
@@ -46,7 +57,7 @@ def reproduce(config: Reproduce, record: "Record") -> dict[str, Any]:
     from scratchlab.evidence.remarks import problem_lines
     from scratchlab.evidence.runs import by_name, read_runs
     from scratchlab.evidence.verdicts import Answer, Verdict, decide, misses, row
-    from scratchlab.launch import jobs
+    from scratchlab.launch import jobs, plan, plan_table
     from scratchlab.launch.published import Compositions
     from scratchlab.report import terminal
     from scratchlab.report import verdicts as tables
@@ -58,7 +69,9 @@ def reproduce(config: Reproduce, record: "Record") -> dict[str, Any]:
     lacking = missing_runs(stated, runs, files, seeds, published)
     if config.run_missing:
         wanted = [item for item in lacking if config.with_weights or not item.obstacle]
-        jobs.run_all([jobs.job(item.overrides(config.out)) for item in wanted])
+        found_missing = [jobs.job(item.overrides(config.out)) for item in wanted]
+        plan_table.show(plan.make(found_missing, estimated=True))
+        jobs.run_all(found_missing)
         runs = by_name(read_runs(config.out, seeds=seeds))
     found = [(s, decide(s, runs, files, published)) for s in stated]
     rows, asked = tables.apart([row(s, decision) for s, decision in found])

@@ -81,6 +81,17 @@ class PretrainTraining(TrainConfig):
             if not 0 <= value <= self.lr:
                 raise ValueError(f"train.{key}={value}: must be at least 0 and at most train.lr={self.lr}")
 
+    def idle_in(self, batches: int) -> dict[str, str]:
+        """What has no effect where training has that many batches, each with the reason; 0: it is not known."""
+        if not 0 < batches <= self.warmup:
+            return {}
+        reason = f"training ends after {batches} batches, in its warm-up"
+        keys = ["decay", "min_lr", "clip_norm"]
+        if self.initial_lr == self.lr:
+            reason += ", whose rate is the same throughout"
+            keys += ["warmup", "initial_lr"]
+        return {f"train.{key}": reason for key in keys}
+
     @property
     def scheduled(self) -> bool:
         return self.warmup > 0 or self.decay is not Decay.none

@@ -16,6 +16,7 @@ from scratchlab.model.parameters import count
 from scratchlab.progress import progress
 from scratchlab.report import plots
 from scratchlab.runs.record import Record, read_history
+from scratchlab.runs.signals import at_boundaries
 from scratchlab.training import evaluate
 from scratchlab.training.config import TrainConfig
 from scratchlab.training.resume import Resume
@@ -106,14 +107,18 @@ def fit(parts: Parts, settings: TrainConfig, record: Record, resume: Resume, *, 
         if parts.sample is not None:
             record.write_text(SAMPLES, seen.samples)
     started = time.perf_counter() - seen.seconds
-    for step in progress(steps, total=len(steps), done=steps.done, what=what):
-        record.history(step=step.number, batch_loss=step.loss)
-        if step.number % settings.eval_every == 0:
-            _evaluate(parts, seen, step, record)
-        if step.ends_epoch:
-            _end_epoch(parts, seen, step.epoch, record)
-        seen.seconds = time.perf_counter() - started
-        resume.keep(steps, seen)
+    with at_boundaries() as ending:
+        for step in progress(steps, total=len(steps), done=steps.done, what=what):
+            record.history(step=step.number, batch_loss=step.loss)
+            if step.number % settings.eval_every == 0:
+                _evaluate(parts, seen, step, record)
+            if step.ends_epoch:
+                _end_epoch(parts, seen, step.epoch, record)
+            seen.seconds = time.perf_counter() - started
+            resume.keep(steps, seen, bool(ending.asked))
+            if steps.complete:
+                ending.here()
+    resume.hold(steps, seen)
     if steps.rows:
         record.computed["rows_at_a_time"] = steps.rows
     if parts.examples is not None:
