@@ -21,7 +21,9 @@ from scratchlab.runs.registry import TASKS
 from scratchlab.tasks.attention import Attention, Variant, attention
 from scratchlab.tasks.sampling_grid import distinct, repetition
 
-CHAPTERS = sorted(experiments.select("ch02_*,ch03_*,ch04_*,ch05_*,chA_*"))
+CHAPTERS = sorted(  # bonus material belongs to no exercise, and has its own tests
+    name for name in experiments.select("ch02_*,ch03_*,ch04_*,ch05_*,chA_*") if "_bonus_" not in name
+)
 NEED_VERDICT = ["ch02_2_stride_2", "ch02_2_stride_8"]
 NEED_VOCABULARY = ["ch02_1_unknown_words", "ch05_2_sampling_grid", "ch05_3_deterministic"]
 NEED_NOTHING = [
