@@ -40,8 +40,9 @@ def _number(key: str, value: Any) -> None:
         limit = f", at most {LARGEST_FLOAT:g}" if math.isfinite(value) else ""
         raise ValueError(f"{key}={value}: must be a finite number{limit}")
     elif isinstance(value, int):
-        seed = "seed" in key.rpartition(".")[2]
-        largest = LARGEST_SEED if seed else LARGEST
+        # what was printed is computed with nowhere
+        any_size = "seed" in key.rpartition(".")[2] or key.startswith("claims.")
+        largest = LARGEST_SEED if any_size else LARGEST
         if abs(value) > largest:
             raise ValueError(f"{key}={value}: must be a whole number from -{largest} to {largest}")
 
