@@ -3,17 +3,21 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scratchlab.book import claims
 from scratchlab.book.claims import Stated
 from scratchlab.book.experiments import Experiment
 from scratchlab.evidence import compare
-from scratchlab.evidence.baseline import choose_baseline, preferred_metric
+from scratchlab.evidence.baseline import choose_baseline, choose_metric, preferred_metric
 from scratchlab.evidence.flips import flips
 from scratchlab.evidence.runs import Arm, RunRecord, arms, by_name, read_runs
 from scratchlab.evidence.verdicts import decide, row
+from scratchlab.files import dotted
 from scratchlab.matching import matches
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,13 @@ class Comparison:
     arms: list[Arm]
     rows: list[dict[str, Any]]
     flips: dict[str, list[dict[str, Any]]]
+
+    @property
+    def table(self) -> "pd.DataFrame":
+        """One row an arm, the baseline first; nested parts of table.json have dotted names."""
+        import pandas as pd
+
+        return pd.DataFrame([dotted(row, keep=("changed", "settings")) for row in self.rows])
 
 
 @dataclass(frozen=True)
@@ -65,9 +76,9 @@ def claims_about(
 
 
 def comparisons(
-    runs: Iterable[RunRecord], experiments: Mapping[str, Experiment], baseline: str = ""
+    runs: Iterable[RunRecord], experiments: Mapping[str, Experiment], baseline: str = "", metric: str = ""
 ) -> list[Comparison]:
-    """One comparison for each task that has at least two arms, and a preferred metric."""
+    """One comparison for each task that has at least two arms, and a preferred metric or the one asked for."""
     by_task: dict[str, list[Arm]] = {}
     for arm in arms(runs):
         by_task.setdefault(arm.runs[0].task, []).append(arm)
@@ -80,10 +91,10 @@ def comparisons(
             base = choose_baseline(members, baseline)
         except ValueError:
             base = choose_baseline(members, "")  # the one asked for belongs to another task
-        metric = preferred_metric(members, base)
-        if not metric:
+        compared = choose_metric(members, base, metric) if metric else preferred_metric(members, base)
+        if not compared:
             continue
-        rows = compare.rows(members, base, metric, declared=declared)
-        changed = {arm.label: flips(arm, base, metric) for arm in members if arm is not base}
-        found.append(Comparison(task, metric, base, members, rows, changed))
+        rows = compare.rows(members, base, compared, declared=declared)
+        changed = {arm.label: flips(arm, base, compared) for arm in members if arm is not base}
+        found.append(Comparison(task, compared, base, members, rows, changed))
     return found

@@ -120,8 +120,9 @@ def _read_items(path: Path, split: str, _written: int) -> Items | None:
     return Items(*(columns[name] for name in wanted))
 
 
-def read_run(folder: Path) -> RunRecord:
+def read_run(folder: Path | str) -> RunRecord:
     """Read one folder, whatever state it is in."""
+    folder = Path(folder)
     missing: list[str] = []
     config: dict[str, Any] = {}
     if (folder / record.CONFIG).is_file():
