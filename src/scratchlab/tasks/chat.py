@@ -1,4 +1,4 @@
-"""Talk to a trained run in the terminal: an instruction run answers, a classification run says spam or ham."""
+"""Talk to a trained run in the terminal: an instruction run answers, a classification run names the class."""
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -47,11 +47,11 @@ def chat(config: Chat, record: "Record") -> dict[str, Any]:
     torch.manual_seed(config.seed)
     found = trained.config
     reply: Callable[[str], Iterable[str]]
-    if found.classes:
+    if trained.classes:
         length = trained.metrics["padded_length"]
 
         def reply(line: str) -> Iterable[str]:
-            return [classified(trained.model, found, length, line, machine)]
+            return [classified(trained, length, line, machine)]
     else:
 
         def reply(line: str) -> Iterable[str]:
@@ -91,16 +91,17 @@ def answered(model: "Decoder", run: Any, config: Chat, line: str, machine: "Comp
         yield from extract_while_written(run.prompt, sampling.to_text(model.tokenizer, tokens))
 
 
-def classified(model: "Decoder", run: Any, length: int | None, line: str, machine: "Compute") -> str:
+def classified(trained: trained_runs.Trained, length: int | None, line: str, machine: "Compute") -> str:
     """The class of a message and its probability; the message is brought to the length that training had."""
     import torch
 
     from scratchlab.model.classifier import class_logits
 
+    model, run = trained.model, trained.config
     ids = model.tokenizer.encode_plain(line)[: length or run.model.context_length]
     ids += [model.tokenizer.pad] * ((length or 0) - len(ids))
     with torch.no_grad(), machine.autocast():
         logits = class_logits(model, torch.tensor([ids], device=machine.device), run.position)[0]
     probabilities = logits.float().softmax(dim=-1)
     best = int(probabilities.argmax())
-    return f"{run.classes[best]} {probabilities[best].item():.4f}"
+    return f"{trained.classes[best]} {probabilities[best].item():.4f}"
