@@ -7,13 +7,15 @@ says what is.
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from scratchlab.evidence.labels import differing as differing  # offered here too
+from scratchlab.evidence.labels import labels
 from scratchlab.files import LOADER, dotted
 from scratchlab.matching import matches
 from scratchlab.runs import identity, record, registry
@@ -193,7 +195,7 @@ class Arm:
 
     name: str
     label: str
-    """The name, with what tells it from other arms of the same name."""
+    """What it is called in tables and plots; see `labels`."""
     config: dict[str, Any]
     """Flat, without the seed and what cannot change a number."""
     runs: tuple[RunRecord, ...]
@@ -222,18 +224,4 @@ def arms(runs: Iterable[RunRecord]) -> list[Arm]:
         Arm(group[0].name, group[0].name, group[0].acting, tuple(latest_of_each_seed(group)))
         for group in groups.values()
     ]
-    return [_labelled(arm, [other for other in found if other.name == arm.name]) for arm in found]
-
-
-def _labelled(arm: Arm, namesakes: list[Arm]) -> Arm:
-    keys = differing(namesakes)
-    if not keys:
-        return arm
-    told = ", ".join(f"{key}={arm.config.get(key, '-')}" for key in keys)
-    return Arm(arm.name, f"{arm.name} [{told}]", arm.config, arm.runs)
-
-
-def differing(found: Sequence[Arm]) -> list[str]:
-    """The configuration keys whose values are not the same in all arms."""
-    keys = list(dict.fromkeys(key for arm in found for key in arm.config))
-    return [key for key in keys if len({json.dumps(arm.config.get(key), default=str) for arm in found}) > 1]
+    return [replace(arm, label=label) for arm, label in zip(found, labels(found), strict=True)]

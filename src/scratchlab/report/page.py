@@ -59,7 +59,7 @@ def write(record: "Record", evidence: Evidence, *, command: str, made: str) -> P
     formats.write(record, "verdicts", evidence.verdicts, verdicts.columns, verdicts.cells, title="Published claims")
     for section, comparison in zip(sections, evidence.comparisons, strict=True):
         table = section["table"]
-        formats.write(record, table.stem, comparison.rows, table.columns, table.cells, title=section["title"])
+        formats.write_comparisons(record, table.stem, [comparison])
         record.write_text(f"flips_{comparison.task}.json", as_json(comparison.flips))
     for table in (cost, environment):
         data = [dict(zip(table.columns, line, strict=True)) for line in table.cells]

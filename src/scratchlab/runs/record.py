@@ -175,7 +175,7 @@ def _execute(
                 metrics["peak_memory_bytes"] = environment.memory_peak()
             result = _result(config, record, status, error, said, metrics) | {
                 "seconds": round(time.perf_counter() - clock, 3),
-                "started": started.isoformat(timespec="seconds"),
+                "started": started.isoformat(timespec="milliseconds"),
             }
             record.close()
             _write_result(folder, result)
