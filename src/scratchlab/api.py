@@ -4,7 +4,6 @@ Overrides are given as they are typed (`"experiment=quickstart", "model=gpt2_sma
 no dot (`seed=124, out=Path("outputs")`). Paths are text or `Path`.
 """
 
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from scratchlab.evidence.gather import Comparison
 from scratchlab.evidence.runs import RunRecord, arms, read_run, read_runs
 from scratchlab.launch import compose as composing
 from scratchlab.launch import execute, jobs
+from scratchlab.launch.words import value as words_of
 from scratchlab.runs import record
 from scratchlab.runs.config import Run
 
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Place = str | Path
-
-_NO_TEXT = ("true", "false", "null", "nan", "inf")
-"""Words that an override would not take for text."""
 
 
 def compose(*overrides: str, **keys: Any) -> Run:
@@ -78,7 +75,7 @@ def compare(
     metric: str = "",
     seeds: Iterable[int] = (),
 ) -> Comparison:
-    """Hold the arms of one task against one baseline; `.table` is a data frame.
+    """Hold the arms of one task against one baseline; `.table` is a data frame, `.headline` a sentence.
 
     Raises:
         ValueError: there are fewer than two arms, or arms of several tasks and none is chosen by `task`.
@@ -111,7 +108,7 @@ def _job(overrides: Sequence[str], keys: dict[str, Any]) -> tuple[jobs.Job, Run 
     Raises:
         ValueError: they do not compose.
     """
-    words = [*overrides, *(f"{key}={_value(value)}" for key, value in keys.items())]
+    words = [*overrides, *(f"{key}={words_of(value)}" for key, value in keys.items())]
     try:
         job = jobs.job(words)
         chosen = "experiment" if any(word.startswith("experiment=") for word in words) else "task"
@@ -130,22 +127,3 @@ def _published(config: Run) -> Run | None:
     if named is None or named.task != config.task:
         return None
     return composing.compose([f"experiment={config.name}"])
-
-
-def _value(value: Any) -> str:
-    """A value in the words of an override."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return str(value).lower()
-        case int() | float():
-            return repr(value)
-        case list() | tuple():
-            return f"[{','.join(map(_value, value))}]"
-        case Path() | str():
-            if re.fullmatch(r"[A-Za-z_/][\w./-]*", str(value)) and str(value).lower() not in _NO_TEXT:
-                return str(value)
-            escaped = str(value).replace("\\", "\\\\").replace("'", "\\'")
-            return f"'{escaped}'"
-    raise ValueError(f"{value!r}: possible: text, a path, a number, true, false, null or a list of them")

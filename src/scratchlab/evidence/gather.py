@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -9,9 +10,12 @@ from scratchlab.book import claims
 from scratchlab.book.claims import Stated
 from scratchlab.book.experiments import Experiment
 from scratchlab.evidence import compare
-from scratchlab.evidence.baseline import choose_metric, chosen, preferred_metric
+from scratchlab.evidence.baseline import choose_metric, chosen, in_order, preferred_metric
+from scratchlab.evidence.effects import Effect, effects
 from scratchlab.evidence.flips import flips
+from scratchlab.evidence.headline import headline
 from scratchlab.evidence.messages import Messages
+from scratchlab.evidence.pairs import Pair, all_pairs
 from scratchlab.evidence.runs import Arm, RunRecord, arms, by_name, read_runs
 from scratchlab.evidence.verdicts import decide, row
 from scratchlab.files import dotted
@@ -34,8 +38,25 @@ class Comparison:
     flips: dict[str, list[dict[str, Any]]]
     why: str = ""
     """Why the baseline is the baseline, in words."""
+    declared: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """By experiment, the settings that its file declares."""
     said: list[str] = field(default_factory=list)
     """Lines about the messages: which are left out, how many also stand in training."""
+
+    @cached_property
+    def pairs(self) -> list[Pair]:
+        """Every arm against every other, corrected for all of them; none where the arms are too many."""
+        return all_pairs(self.arms, self.metric, self.declared)
+
+    @cached_property
+    def headline(self) -> str:
+        """What was found, in a sentence with its number; empty for a single arm."""
+        return headline(self.arms, self.metric, self.pairs)
+
+    @cached_property
+    def effects(self) -> list[Effect]:
+        """Main effects and interactions, where the arms are a grid of choices."""
+        return effects(self.arms, self.metric)
 
     @property
     def table(self) -> "pd.DataFrame":
@@ -105,6 +126,7 @@ def comparisons(
     by_task: dict[str, list[Arm]] = {}
     for arm in arms(runs):
         by_task.setdefault(arm.runs[0].task, []).append(arm)
+    by_task = {task: in_order(members) for task, members in by_task.items()}
     declared = {name: list(experiment.differences) for name, experiment in experiments.items()}
     several = {task: members for task, members in by_task.items() if len(members) > 1 or all_tasks}
     bases = _asked_for(several, baseline, lambda members, wanted: chosen(members, wanted))
@@ -129,7 +151,7 @@ def comparisons(
         if messages:
             messages.add_texts(changed, {arm.label: arm for arm in members}, declaration(compared).split)
         said = messages.lines if messages else []
-        found.append(Comparison(task, compared, base, members, rows, changed, why, said))
+        found.append(Comparison(task, compared, base, members, rows, changed, why, declared, said))
     return found
 
 

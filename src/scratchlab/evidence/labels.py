@@ -52,10 +52,14 @@ def _told(namesakes: Sequence[_Arm]) -> list[str]:
     """What tells arms of one name apart; for an only one, nothing."""
     if len(namesakes) == 1:
         return [""]
-    chosen = [_choices(arm) for arm in namesakes]
-    keys = [key for key in dict.fromkeys(key for one in chosen for key in one) if _differs(key, namesakes, chosen)]
-    texts = [_joined({key: _value(arm, key, one) for key in keys}) for arm, one in zip(namesakes, chosen, strict=True)]
-    return _distinct(texts, namesakes)
+    return _distinct([_joined(values) for values in levels(namesakes)], namesakes)
+
+
+def levels(found: Sequence[_Arm]) -> list[dict[str, str | None]]:
+    """What each arm has of the choices that are not the same in all; None where that cannot be said."""
+    chosen = [_choices(arm) for arm in found]
+    keys = [key for key in dict.fromkeys(key for one in chosen for key in one) if _differs(key, found, chosen)]
+    return [{key: _value(arm, key, one) for key in keys} for arm, one in zip(found, chosen, strict=True)]
 
 
 def _choices(arm: _Arm) -> dict[str, str]:

@@ -38,7 +38,7 @@ def forest(rows: Sequence[dict[str, Any]], metric: str, *, path: Path) -> bool:
         return False
     declared = declaration(metric)
     scale = declared.scale
-    figure = Figure(figsize=(7, 1.2 + 0.42 * len(shown)), layout="constrained")
+    figure = Figure(figsize=(7, 1.3 + 0.4 * len(shown)), layout="constrained")
     axes = figure.add_subplot()
     for place, row in enumerate(reversed(shown)):
         delta = row["delta"]
@@ -48,6 +48,7 @@ def forest(rows: Sequence[dict[str, Any]], metric: str, *, path: Path) -> bool:
                 axes.plot([scale * bound for bound in bounds], [place, place], color=color, lw=width, alpha=0.7)
         axes.plot(scale * delta["value"], place, "o", color=color, ms=6)
     axes.axvline(0, color="black", lw=0.8)
+    axes.set_ylim(-0.6, len(shown) - 0.4)
     axes.set_yticks(range(len(shown)), [_wrapped(row["name"]) for row in reversed(shown)], fontsize=8)
     about = ["points"] if declared.unit is Unit.fraction else []
     about += [] if declared.better is Better.neither else [f"{declared.better.name} is better"]
@@ -91,9 +92,14 @@ def bands(histories: dict[str, list[list[dict[str, Any]]]], name: str, *, by: st
     axes.set_xlabel(by)
     axes.set_ylabel(name.replace("_", " "))
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=7)
+    _legend(figure)
     _save(figure, path)
     return True
+
+
+def _legend(figure: Any) -> None:
+    """Below the axes, never on the data."""
+    figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
 
 
 def _wrapped(label: str) -> str:

@@ -90,6 +90,8 @@ def show(found: Comparison, shown: Sequence[str] = ()) -> None:
 
     columns, table = short(found, shown)
     terminal.show(title(found), columns, table)
+    if found.headline:
+        terminal.say(f"{found.headline}\n")
     for row in found.rows:
         if text := notes(row):
             terminal.say(f"{row['name']}: {text}")
@@ -108,10 +110,19 @@ def short(found: Comparison, shown: Sequence[str] = ()) -> tuple[list[str], list
     columns += [declaration(name).words for name in others]
     table = []
     for row in found.rows:
-        cells = [row["name"], str(len(row["seeds"])), mean_and_spread(row["metrics"].get(metric), metric)]
+        cells = [row["name"], seeds_cell(row["seeds"]), mean_and_spread(row["metrics"].get(metric), metric)]
         cells += [*_difference(row["delta"], metric), row["finding"]]
         table.append([*cells, *(mean_and_spread(row["metrics"].get(name), name) for name in others)])
     return columns, table
+
+
+def seeds_cell(seeds: Sequence[int]) -> str:
+    """A few seeds one by one; many as a range, or by their number."""
+    if len(seeds) <= 3:
+        return ",".join(map(str, seeds))
+    if list(seeds) == list(range(seeds[0], seeds[-1] + 1)):
+        return f"{seeds[0]}-{seeds[-1]}"
+    return f"{len(seeds)} seeds"
 
 
 def show_sweep(folders: Sequence[Path], sweep: Path) -> None:

@@ -26,6 +26,7 @@ def compare(config: Compare, record: "Record") -> dict[str, Any]:
     from scratchlab.evidence import gather
     from scratchlab.evidence.runs import arms, read_runs
     from scratchlab.files import as_json
+    from scratchlab.launch import command
     from scratchlab.report import formats, tables, terminal
 
     runs = read_runs(config.out, config.select, config.seed_numbers)
@@ -36,6 +37,7 @@ def compare(config: Compare, record: "Record") -> dict[str, Any]:
     )
     if not found:
         raise ValueError(f"select={config.select} out={config.out}: no record there holds a number to compare")
+    command.settle(found)
     formats.write_comparisons(record, "table", found)
     record.write_text("flips.json", as_json({label: items for one in found for label, items in one.flips.items()}))
     for one in found:
