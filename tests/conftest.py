@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("same numbers", "tests/test_same_numbers.py")
     group.addoption("--record-numbers", default="", metavar="REASON", help="record the runs that have no values yet")
     group.addoption("--replace-numbers", action="store_true", help="with --record-numbers: those that have, too")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def features(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What frozen blocks give is kept for the tests alone, in their processes too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SCRATCHLAB_FEATURES", str(tmp_path_factory.mktemp("features")))
+        yield
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Records with a known truth, written as the contract says, so that verdicts and tables can be held against it."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,8 @@ def write_run(
 ) -> Path:
     """Write one finished run; `result` replaces or adds fields, a field given as None is left out."""
     config = {"name": name, "seed": seed} | (config or {})
-    folder = out / name / f"{abs(hash((name, seed, json.dumps(config, sort_keys=True, default=str)))):012x}"[:60]
+    content = json.dumps([name, seed, config], sort_keys=True, default=str)
+    folder = out / name / hashlib.sha256(content.encode()).hexdigest()[:12]
     folder.mkdir(parents=True)
     if correct is None and accuracy is not None:
         correct = outcomes(accuracy, seed=seed)

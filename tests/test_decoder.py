@@ -311,7 +311,7 @@ def test_messages_are_padded_and_classified_with_the_tokens_of_the_model() -> No
     logits_of = evaluate.class_logits_of(model, machine, Position.last_real)
     with evaluate.evaluating(model):
         found = evaluate.predict(spam.loaders(encoded.splits, 3)["test"], logits_of)
-        alone = logits_of(torch.tensor([list(b"hi")])).softmax(dim=-1)
+        alone = logits_of((torch.tensor([list(b"hi")]),)).softmax(dim=-1)
     torch.testing.assert_close(found.probabilities[0], alone[0])
 
 

@@ -247,3 +247,19 @@ def test_metrics_chooses_columns_and_lines(tmp_path: Path) -> None:
     assert len(columns) == 7
     columns, cells = tables.short(found, ["train_seconds"])
     assert columns[-1] == "train seconds" and {line[-1] for line in cells} == {"12.5 ± 0.0", "10.0 ± 0.0"}
+
+
+def test_metrics_is_a_list_that_names_what_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from scratchlab.cli.arguments import quote_lists
+    from scratchlab.launch import compose
+    from scratchlab.launch.execute import run
+
+    assert quote_lists(["metrics=val_loss,train_seconds"]) == ["metrics='val_loss,train_seconds'"]
+    monkeypatch.chdir(tmp_path)
+    for position in ("first", "mean"):
+        arm(tmp_path / "outputs", {"position": position}, metrics={"train_seconds": 12.5, "val_loss": 0.5})
+    folder = Path(run(compose.compose(["task=compare", "metrics='val_loss,train_seconds'"]))["folder"])
+    assert "| val loss | train seconds |" in (folder / "table.md").read_text()
+    assert "tokens" not in (folder / "table.csv").read_text()
+    with pytest.raises(ValueError, match="no run has a number 'val_los'.*nearest: val_loss"):
+        run(compose.compose(["task=compare", "metrics=val_los"]))

@@ -69,6 +69,7 @@ TASK_RUNS: dict[str, list[str]] = {
     "coverage": ["task=coverage"],
     "lint": ["task=lint"],
     "list": ["task=list"],
+    "cache": ["task=cache"],
 }
 """One small run of every task."""
 BEFORE = {

@@ -7,9 +7,16 @@ from typing import TYPE_CHECKING
 
 from scratchlab.cli import arguments, help
 from scratchlab.launch.execute import run
+from scratchlab.progress import ToConsole, on_a_terminal
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
+
+
+KEPT = (
+    "finished runs are kept, and so is what this one has measured, with the state of its training where it was kept; "
+    "the same command goes on from there"
+)
 
 
 def one_job(composed: "DictConfig") -> None:
@@ -26,7 +33,7 @@ def one_job(composed: "DictConfig") -> None:
 
 
 def log_to_terminal() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[ToConsole()])
 
 
 def main() -> None:
@@ -35,6 +42,8 @@ def main() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     log_to_terminal()
     words = sys.argv[1:]
+    if on_a_terminal() and not {"--help", "-h", "--version"} & set(words):
+        print("scratchlab: reading the command", file=sys.stderr, flush=True)  # Hydra takes its second
     try:
         if (page := help.page(words)) is not None:
             print(page, flush=True)
@@ -49,7 +58,7 @@ def main() -> None:
             with outcome.of_the_sweep():
                 compose.entry_point(one_job)()
     except KeyboardInterrupt as stop:
-        print(f"interrupted ({stop or 'Ctrl-C'})", file=sys.stderr)
+        print(f"interrupted ({str(stop) or 'Ctrl-C'}): {KEPT}", file=sys.stderr)
         sys.exit(143 if str(stop) == "SIGTERM" else 130)
     except BrokenPipeError:  # whoever was reading has seen enough, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -15,6 +15,7 @@ from scratchlab.evidence.gather import Comparison
 from scratchlab.evidence.runs import RunRecord, arms, read_run, read_runs
 from scratchlab.launch import compose as composing
 from scratchlab.launch import execute, jobs
+from scratchlab.launch.published import Compositions
 from scratchlab.launch.words import value as words_of
 from scratchlab.runs import record
 from scratchlab.runs.config import Run
@@ -98,7 +99,7 @@ def reproduce(out: Place = "outputs", select: str = "*", *, seeds: Iterable[int]
     """One row a published claim with its verdict and the reason: the lines of verdicts.json."""
     import pandas as pd
 
-    found = gather.gather(out, experiments.read_all(), select=select, seeds=list(seeds))
+    found = gather.gather(out, experiments.read_all(), select=select, seeds=list(seeds), published=Compositions())
     return pd.DataFrame(found.verdicts)
 
 

@@ -43,6 +43,24 @@ def as_json(value: Any) -> str:
     return to_json(value, indent=1, default=str) + "\n"
 
 
+def read_json(path: Path) -> Any:
+    """A file of JSON that can be read in one way only.
+
+    Raises:
+        ValueError: it is no JSON, or a mapping in it has a key twice.
+        OSError: it cannot be read.
+    """
+    return json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_once)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for place, (key, _) in enumerate(pairs) if key in dict(pairs[:place]))
+        raise ValueError(f"the key {twice[:40]!r} stands there twice")
+    return found
+
+
 def _finite(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)

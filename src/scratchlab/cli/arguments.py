@@ -3,7 +3,7 @@
 from scratchlab.book import experiments
 from scratchlab.matching import matches
 
-LISTS = ("select", "seeds", "claim", "chapter", "exercise", "factors")
+LISTS = ("select", "seeds", "claim", "chapter", "exercise", "factors", "metrics")
 """Keys whose value is a list with commas, which Hydra would take for a sweep."""
 
 

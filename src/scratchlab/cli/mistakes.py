@@ -92,8 +92,11 @@ def _schema(arguments: list[str]) -> type[Run]:
     """The type of the task that the arguments choose, as far as can be told."""
     chosen = dict(argument.lstrip("+").split("=", 1) for argument in arguments if "=" in argument)
     task = chosen.get("task", "list")
-    if "experiment" in chosen and (experiment := experiments.read_named(chosen["experiment"])):
-        task = experiment.task
+    try:
+        if "experiment" in chosen and (experiment := experiments.read_named(chosen["experiment"])):
+            task = experiment.task
+    except ValueError:  # the file is what is wrong, and the error that is being explained says how
+        return Run
     return TASKS[task].schema() if task in TASKS else Run
 
 

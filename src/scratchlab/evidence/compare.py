@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from scratchlab import stats
 from scratchlab.evidence.confounds import factors, several_factors, unexplained, unlike
+from scratchlab.evidence.remarks import absent, mixtures
 from scratchlab.evidence.resolution import resolution
 from scratchlab.evidence.runs import Arm, Items, differing
 from scratchlab.runs.metrics import NOT_DECLARED
@@ -80,6 +81,7 @@ def _row(
     for run in arm.runs:
         if run.missing:
             line["notes"].append(f"seed {run.seed}: the record lacks {', '.join(run.missing)}")
+    line["notes"] += [*absent(arm, metric), *mixtures(arm, metric)]
     if copied is not None:
         _without_copies(line, arm, copied)
     if not declaration(metric).declared:

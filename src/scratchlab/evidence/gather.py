@@ -11,13 +11,15 @@ from scratchlab.book.claims import Stated
 from scratchlab.book.experiments import Experiment
 from scratchlab.evidence import compare
 from scratchlab.evidence.baseline import choose_metric, chosen, in_order, preferred_metric
+from scratchlab.evidence.configuration import Published
 from scratchlab.evidence.effects import Effect, effects
 from scratchlab.evidence.flips import flips
 from scratchlab.evidence.headline import headline
 from scratchlab.evidence.messages import Messages
 from scratchlab.evidence.pairs import Pair, all_pairs
+from scratchlab.evidence.remarks import problem_lines
 from scratchlab.evidence.runs import Arm, RunRecord, arms, by_name, read_runs
-from scratchlab.evidence.verdicts import decide, row
+from scratchlab.evidence.verdicts import decide, misses, row
 from scratchlab.files import dotted
 from scratchlab.matching import matches
 from scratchlab.runs.metrics import metric as declaration
@@ -71,6 +73,10 @@ class Evidence:
     runs: list[RunRecord]
     verdicts: list[dict[str, Any]]
     comparisons: list[Comparison]
+    problems: list[str] = field(default_factory=list)
+    """A line for every spoilt record."""
+    chance: list[str] = field(default_factory=list)
+    """How many verdicts miss, beside how many chance makes one expect."""
 
 
 def gather(
@@ -80,6 +86,7 @@ def gather(
     select: str = "*",
     seeds: Sequence[int] = (),
     baseline: str = "",
+    published: Published | None = None,
     texts: bool = False,
 ) -> Evidence:
     """Read the records below `out` and judge and compare all that match `select`; needs no data and no weights.
@@ -91,14 +98,20 @@ def gather(
     named = by_name(every)  # a claim may be about a run outside of the selection
     names = [n for n in dict.fromkeys((*experiments, *named)) if matches(n, select)]
     stated = [s for name in names for s in claims_about(name, experiments, named)]
-    verdicts = [row(s, decide(s, named, experiments)) for s in stated]
-    return Evidence(runs, verdicts, comparisons(runs, experiments, baseline, texts=texts))
+    decided = [(s, decide(s, named, experiments, published)) for s in stated]
+    verdicts = [row(s, decision) for s, decision in decided]
+    chance = misses(decided).lines()
+    compared = comparisons(runs, experiments, baseline, texts=texts)
+    return Evidence(runs, verdicts, compared, problem_lines(runs), chance)
 
 
 def claims_about(
     name: str, experiments: Mapping[str, Experiment], runs: Mapping[str, Sequence[RunRecord]]
 ) -> list[Stated]:
-    """The claims of an experiment's file; of its records, where no file has that name."""
+    """The claims of an experiment's file; of its records, where no file has that name.
+
+    The rows of the latter say so: a record's own word is no published number.
+    """
     if name in experiments:
         return claims.of([experiments[name]])
     holder = next((run for run in runs.get(name, ()) if run.claims), None)

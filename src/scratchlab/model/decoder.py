@@ -30,6 +30,20 @@ class Block(nn.Module, ABC):
         several tokens only while the cache is empty.
         """
 
+    def forward_at(self, x: Tensor, positions: Tensor, at: Tensor) -> Tensor:
+        """What `forward` gives at one place of each row, `at` (B): (B, C). A family may compute that alone."""
+        return picked(self(x, positions), at)[:, 0]
+
+
+def picked(x: Tensor, at: Tensor) -> Tensor:
+    """One place of each row, `at` (B), of (B, T, C): (B, 1, C)."""
+    return x.take_along_dim(at[:, None, None], dim=1)
+
+
+def up_to(at: Tensor, tokens: int) -> Tensor:
+    """The causal rule for one query of each row, at `at` (B): a mask (B, 1, 1, T) for `tokens` tokens."""
+    return (torch.arange(tokens, device=at.device) <= at[:, None])[:, None, None]
+
 
 class Decoder(nn.Module, ABC):
     """Token ids in, logits out; the steps between can be called one by one.

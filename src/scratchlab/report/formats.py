@@ -19,16 +19,17 @@ def write(record: "Record", stem: str, data: Any, columns: Sequence[str], cells:
         record.write_text(f"{stem}.{ending}", text)
 
 
-def write_comparisons(record: "Record", stem: str, found: Sequence[Comparison]) -> None:
+def write_comparisons(record: "Record", stem: str, found: Sequence[Comparison], shown: Sequence[str] = ()) -> None:
     """Write `stem`.json with all rows of all comparisons, and the same as tables to paste.
 
-    .csv: long, a line a number, nothing rounded; .md: for a pull request; .tex: six columns, notes below.
+    .csv: long, a line a number, nothing rounded; .md: for a pull request; .tex: six columns, notes below. `shown`:
+    the metrics beside the one that is compared.
     """
     rows = [{"task": one.task, "baseline": one.baseline.label} | row for one in found for row in one.rows]
     record.write_text(f"{stem}.json", as_json(rows))
-    record.write_text(f"{stem}.csv", paste.long_csv(found))
-    record.write_text(f"{stem}.md", "\n".join(map(paste.markdown, found)))
-    record.write_text(f"{stem}.tex", "\n".join(map(paste.latex_table, found)))
+    record.write_text(f"{stem}.csv", paste.long_csv(found, shown))
+    record.write_text(f"{stem}.md", "\n".join(paste.markdown(one, shown) for one in found))
+    record.write_text(f"{stem}.tex", "\n".join(paste.latex_table(one, shown) for one in found))
 
 
 def texts(columns: Sequence[str], cells: Cells, *, title: str) -> dict[str, str]:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from scratchlab.data import readers
 from scratchlab.evidence.gather import Comparison, Evidence
+from scratchlab.evidence.remarks import unfinished
 from scratchlab.evidence.runs import RunRecord, arms
 from scratchlab.evidence.verdicts import Verdict
 from scratchlab.files import as_json
 from scratchlab.report import answers, formats, plots, tables
 from scratchlab.report import verdicts as verdict_tables
 from scratchlab.runs.metrics import metric as declaration
-from scratchlab.runs.record import read_history
 
 if TYPE_CHECKING:
     from scratchlab.runs.record import Record
@@ -76,6 +76,8 @@ def write(record: "Record", evidence: Evidence, *, command: str, made: str) -> P
         cost=cost,
         environment=environment,
         runs=len(evidence.runs),
+        chance=evidence.chance,
+        problems=[*evidence.problems, *unfinished(evidence.runs)],
         command=command,
         made=made,
     )
@@ -131,7 +133,7 @@ def _plots(folder: Path, comparison: Comparison) -> list[Plot]:
     if plots.forest(comparison.rows, comparison.metric, path=folder / name):
         words = declaration(comparison.metric).words
         found.append(_plot(folder / name, f"differences in {words} from {comparison.baseline.label}"))
-    histories = {arm.label: [read_history(run.folder) for run in arm.runs] for arm in comparison.arms[:MOST_ARMS]}
+    histories = {arm.label: [run.history() for run in arm.runs] for arm in comparison.arms[:MOST_ARMS]}
     for metric, by in CURVES:
         name = f"{metric}_{comparison.task}.png"
         if plots.bands(histories, metric, by=by, path=folder / name):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from scratchlab.evidence.gather import Comparison
+from scratchlab.matching import nearest, parts
 from scratchlab.runs.metrics import columns as metric_columns
 from scratchlab.runs.metrics import metric as declaration
 
@@ -123,6 +124,22 @@ def seeds_cell(seeds: Sequence[int]) -> str:
     if list(seeds) == list(range(seeds[0], seeds[-1] + 1)):
         return f"{seeds[0]}-{seeds[-1]}"
     return f"{len(seeds)} seeds"
+
+
+def metrics_of(found: Sequence[Comparison], wanted: str) -> list[str]:
+    """The metrics that a comma-separated list names.
+
+    Raises:
+        ValueError: no run has one of that name.
+    """
+    possible = list(dict.fromkeys(name for one in found for row in one.rows for name in row["metrics"]))
+    for name in parts(wanted):
+        if name not in possible:
+            raise ValueError(
+                f"metrics={wanted}: no run has a number {name!r}; possible: {', '.join(possible)}"
+                + nearest(name, possible)
+            )
+    return parts(wanted)
 
 
 def show_sweep(folders: Sequence[Path], sweep: Path) -> None:

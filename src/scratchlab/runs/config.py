@@ -32,10 +32,21 @@ class ComputeConfig:
     """Compile a model's blocks, for training, evaluation and generation alike."""
     threads: int = bookkeeping(0)
     """CPU threads; 0 leaves torch's choice."""
+    reuse_frozen: bool = bookkeeping(True)
+    """Compute once, and keep in the cache folder, what frozen blocks give for each example (chapter 6)."""
+    frozen_gigabytes: float = bookkeeping(8.0)
+    """Most that is kept there; what was used longest ago makes room."""
+    only_needed: bool = bookkeeping(True)
+    """Leave out what cannot act on the class: tokens after it is read, and the last block but there (chapter 6)."""
 
     def __post_init__(self) -> None:
         if self.threads < 0:
             raise ValueError(f"compute.threads={self.threads}: must be 0 (torch's choice) or more")
+        if not self.frozen_gigabytes > 0:
+            raise ValueError(
+                f"compute.frozen_gigabytes={self.frozen_gigabytes}: must be above 0; to keep nothing: "
+                "compute.reuse_frozen=false"
+            )
 
 
 class TrackingMode(Enum):

@@ -260,7 +260,7 @@ def _of_texts() -> Iterator[Metric]:
 
 def _of_records() -> Iterator[Metric]:
     """What the tasks that read records and experiment files count."""
-    yield from _alike("arms runs verdicts claims comparisons findings differences recorded checked", Unit.count)
+    yield from _alike("arms runs verdicts claims comparisons findings differences recorded checked entries", Unit.count)
     yield from _alike("exercises without_experiment", Unit.count)
     yield from _alike("REPRODUCED NOT_REPRODUCED INCONCLUSIVE NOT_COMPARABLE NOT_RUN", Unit.count)
     yield from _alike("tested expected_at_most beyond_chance", Unit.count)

@@ -39,6 +39,7 @@ TASKS = {
     "ablate": Task("ablate", "Ablate", "ablate", "evidence"),
     "attention": Task("attention", "Attention", "attention", "3"),
     "bundle": Task("bundle", "Bundle", "pack", "evidence"),
+    "cache": Task("cache", "Cache", "cache", "any"),
     "calibrate": Task("calibrate", "Calibrate", "calibrate", "7"),
     "chat": Task("chat", "Chat", "chat", "any"),
     "classify": Task("classify", "Classify", "classify", "6"),

@@ -69,7 +69,7 @@ class Classify(FineTuning):
 def classify(config: Classify, record: "Record") -> dict[str, Any]:
     from scratchlab.data import spam
     from scratchlab.model import compute
-    from scratchlab.training import evaluate, fit, steps
+    from scratchlab.training import evaluate, fit, frozen, steps
     from scratchlab.training.resume import Resume
 
     machine = compute.prepare(config.compute)
@@ -78,21 +78,25 @@ def classify(config: Classify, record: "Record") -> dict[str, Any]:
     record.hashes |= {f"{name}_split": split.fingerprint() for name, split in encoded.splits.items()}
     model, record.hashes["weights"] = config.build()
     machine.prepare(model)
-    loaders = spam.loaders(encoded.splits, config.train.batch_size)
-    logits_of = evaluate.class_logits_of(model, machine, config.position)
-    loss_of = evaluate.class_loss(logits_of, machine, config.train.ignore_index)
+    shortened = frozen.shorten(model, machine, config.position, encoded.splits)
+    record.computed |= shortened.computed
+    loaders = spam.loaders(shortened.splits, config.train.batch_size)
+    loss_of = evaluate.class_loss(shortened.logits_of, machine, config.train.ignore_index)
     batches = config.train.eval_batches
 
-    def each(measure: Callable[[Any], float], what: str) -> dict[str, float]:
-        return {f"{name}_{what}": measure(loaders[name]) for name in ("train", "val")}
+    def predict(name: str, batches: int | None = None) -> evaluate.Predictions:
+        return evaluate.predict(loaders[name], shortened.logits_of, batches, lengths=shortened.lengths)
+
+    def each(measure: Callable[[str], float], what: str) -> dict[str, float]:
+        return {f"{name}_{what}": measure(name) for name in ("train", "val")}
 
     parts = fit.Parts(
         model=model,
         optimizer=steps.adamw(model, lr=config.train.lr, weight_decay=config.train.weight_decay),
         loader=loaders["train"],
         loss_of=loss_of,
-        losses=lambda: each(lambda loader: evaluate.mean_loss(loader, loss_of, batches), "loss"),
-        accuracies=lambda: each(lambda loader: evaluate.predict(loader, logits_of, batches).accuracy, "accuracy"),
+        losses=lambda: each(lambda name: evaluate.mean_loss(loaders[name], loss_of, batches), "loss"),
+        accuracies=lambda: each(lambda name: predict(name, batches).accuracy, "accuracy"),
         examples=lambda batch: batch[2].tolist(),
         # the published script makes its loaders, then seeds, then trains: every draw after that is in its order
         seed=config.seed,
@@ -100,7 +104,7 @@ def classify(config: Classify, record: "Record") -> dict[str, Any]:
     before = Resume(record, config.checkpoint_minutes, start_over=config.force)
     seen = fit.fit(parts, config.train, record, before, what=config.name)
     with evaluate.evaluating(model):
-        predictions = {name: evaluate.predict(loaders[name], logits_of) for name in spam.SPLITS}
+        predictions = {name: predict(name) for name in spam.SPLITS}
     evaluate.write_predictions(record, predictions)
     if config.save:
         before.save_model(model)

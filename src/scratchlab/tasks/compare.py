@@ -17,6 +17,8 @@ class Compare(Reading):
     """Name, fingerprint or `key=value` of the arm that the others are compared with; default: by the rule of sweeps."""
     metric: str = ""
     """What is compared; default: the first that is there of those that runs/metrics.py prefers, test accuracy first."""
+    metrics: str = ""
+    """Columns beside it, comma-separated, as `train_seconds,val_loss`; default: none in tables, all in the CSV."""
     texts: bool = True
     """Show the messages that changed, and the accuracy without copies, where the data are at hand."""
 
@@ -24,6 +26,7 @@ class Compare(Reading):
 def compare(config: Compare, record: "Record") -> dict[str, Any]:
     from scratchlab.book import experiments
     from scratchlab.evidence import gather
+    from scratchlab.evidence.remarks import problem_lines, unfinished
     from scratchlab.evidence.runs import arms, read_runs
     from scratchlab.files import as_json
     from scratchlab.launch import command
@@ -38,12 +41,13 @@ def compare(config: Compare, record: "Record") -> dict[str, Any]:
     if not found:
         raise ValueError(f"select={config.select} out={config.out}: no record there holds a number to compare")
     command.settle(found)
-    formats.write_comparisons(record, "table", found)
+    shown = tables.metrics_of(found, config.metrics)
+    formats.write_comparisons(record, "table", found, shown)
     record.write_text("flips.json", as_json({label: items for one in found for label, items in one.flips.items()}))
     for one in found:
-        tables.show(one)
-        for line in one.said:
-            terminal.say(line)
+        tables.show(one, shown)
+    for line in [*problem_lines(runs), *unfinished(runs), *(line for one in found for line in one.said)]:
+        terminal.say(line)
     terminal.say(f"written to {record.folder}/table.json (and .md, .tex, .csv; flips.json: what changed, item by item)")
     return {
         "arms": sum(len(one.arms) for one in found),

@@ -18,13 +18,15 @@ def coverage(config: Coverage, record: "Record") -> dict[str, Any]:
     from scratchlab.book import claims, experiments
     from scratchlab.evidence.runs import by_name, read_runs
     from scratchlab.evidence.verdicts import decide, row
+    from scratchlab.launch.published import Compositions
     from scratchlab.report import formats, terminal
     from scratchlab.report import verdicts as tables
 
     files = experiments.select(config.select)
     runs = by_name(read_runs(config.out, seeds=config.seed_numbers))
     everything = experiments.read_all()
-    rows = [row(stated, decide(stated, runs, everything)) for stated in claims.of(files.values())]
+    published = Compositions()
+    rows = [row(stated, decide(stated, runs, everything, published)) for stated in claims.of(files.values())]
     cells = tables.coverage(rows, files)
     columns = ["exercise", "about", "experiments", "claims"]
     title = "The exercises of the appendix"

@@ -24,6 +24,7 @@ def report(config: Report, record: "Record") -> dict[str, Any]:
     from scratchlab.book import experiments
     from scratchlab.evidence import gather
     from scratchlab.launch import command
+    from scratchlab.launch.published import Compositions
     from scratchlab.launch.words import value as words_of
     from scratchlab.report import page, terminal
 
@@ -33,6 +34,7 @@ def report(config: Report, record: "Record") -> dict[str, Any]:
         select=config.select,
         seeds=config.seed_numbers,
         baseline=config.baseline,
+        published=Compositions(),
         texts=True,
     )
     if not found.runs and not found.verdicts:
@@ -49,5 +51,7 @@ def report(config: Report, record: "Record") -> dict[str, Any]:
         command=shlex.join(["scratchlab", "task=report", *words]),
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
+    for line in found.problems:
+        terminal.say(line)
     terminal.say(f"written to {path}")
     return {"runs": len(found.runs), "claims": len(found.verdicts), "comparisons": len(found.comparisons)}

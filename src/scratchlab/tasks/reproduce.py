@@ -37,28 +37,30 @@ class Reproduce(Reading):
 def reproduce(config: Reproduce, record: "Record") -> dict[str, Any]:
     from scratchlab.book import experiments
     from scratchlab.evidence.missing import missing_runs
+    from scratchlab.evidence.remarks import problem_lines
     from scratchlab.evidence.runs import by_name, read_runs
     from scratchlab.evidence.verdicts import Verdict, decide, misses, row
     from scratchlab.launch import jobs
+    from scratchlab.launch.published import Compositions
     from scratchlab.report import formats, terminal
     from scratchlab.report import verdicts as tables
 
     files = experiments.read_all()
-    seeds = config.seed_numbers
+    seeds, published = config.seed_numbers, Compositions()
     runs = by_name(read_runs(config.out, seeds=seeds))
     stated = chosen_claims(config, files, runs)
-    lacking = missing_runs(stated, runs, files, seeds)
+    lacking = missing_runs(stated, runs, files, seeds, published)
     if config.run_missing:
         wanted = [item for item in lacking if config.with_weights or not item.obstacle]
         jobs.run_all([jobs.job(item.overrides(config.out)) for item in wanted])
         runs = by_name(read_runs(config.out, seeds=seeds))
-    found = [(s, decide(s, runs, files)) for s in stated]
+    found = [(s, decide(s, runs, files, published)) for s in stated]
     rows = [row(s, decision) for s, decision in found]
     columns, cells = tables.cells(rows)
     formats.write(record, "verdicts", rows, columns, cells, title="Published claims and what was measured")
     judged = [line for r, line in zip(rows, cells, strict=True) if r["verdict"] != Verdict.NOT_RUN.name]
     terminal.show(f"{len(rows)} published claims, {len(judged)} of them judged", columns, judged)
-    for line in tables.not_run(rows):
+    for line in [*tables.not_run(rows), *problem_lines(run for found_runs in runs.values() for run in found_runs)]:
         terminal.say(line)
     counts = Counter(r["verdict"] for r in rows)
     missed = misses(found)

@@ -173,6 +173,20 @@ def draws(device: torch.device) -> Draws:
     return found
 
 
+def draws_in_training(model: nn.Module, run: Callable[[], Any]) -> bool:
+    """Whether `run` draws random numbers while `model` trains, found by letting it; the generators are put back."""
+    before, training = draws(next(model.parameters()).device), model.training
+    model.train()
+    try:
+        with torch.no_grad(), torch.compiler.set_stance("force_eager"):
+            run()
+        after = draws(next(model.parameters()).device)
+    finally:
+        model.train(training)
+        set_draws(before)
+    return any(not torch.equal(after[kind], state) for kind, state in before.items())
+
+
 def set_draws(states: Draws) -> None:
     for kind, state in states.items():
         setters: dict[str, Callable[[Tensor], None]] = {

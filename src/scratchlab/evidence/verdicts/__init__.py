@@ -1,11 +1,13 @@
 """Hold published claims against measured runs: five verdicts, each with its test in plain words."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from scratchlab.book.claims import Stated
 from scratchlab.book.experiments import Experiment
-from scratchlab.evidence.runs import RunRecord
+from scratchlab.evidence.configuration import Published
+from scratchlab.evidence.runs import Arm, RunRecord
 from scratchlab.evidence.verdicts import single, versus
 from scratchlab.evidence.verdicts.comparable import usable
 from scratchlab.evidence.verdicts.family import Misses, misses
@@ -18,19 +20,37 @@ __all__ = ["Decision", "Misses", "Verdict", "decide", "misses", "row"]
 Runs = Mapping[str, Sequence[RunRecord]]
 
 
-def decide(stated: Stated, runs: Runs, experiments: Mapping[str, Experiment]) -> Decision:
+def decide(
+    stated: Stated, runs: Runs, experiments: Mapping[str, Experiment], published: Published | None = None
+) -> Decision:
     """Give one claim its verdict from the runs at hand, by experiment name.
 
-    Not run, then not comparable, then diverged, then the test of its kind: the first that applies decides.
+    Not run, then not comparable, then diverged, then the test of its kind: the first that applies decides. The notes
+    say whose claim it is if it is not one of the book's, and which runs do not speak.
+
+    `published`: see `comparable.usable`.
     """
     claim = stated.claim
     names = [stated.experiment, *([claim.versus] if claim.versus else [])]
+    notes = _whose(experiments.get(stated.experiment))
     arms = []
     for name in names:
-        arm = usable(name, claim, runs.get(name, ()), experiments.get(name))
+        arm, told = usable(name, claim, runs.get(name, ()), experiments.get(name), published)
+        notes += told if name == stated.experiment else tuple(f"{name}: {note}" for note in told)
         if isinstance(arm, Decision):
-            return arm
+            return replace(arm, notes=(*arm.notes, *notes))
         arms.append(arm)
+    found = _tested(claim, arms, names, experiments)
+    return replace(found, notes=(*found.notes, *notes))
+
+
+def _whose(experiment: Experiment | None) -> tuple[str, ...]:
+    if experiment is None:
+        return ("a claim of the record itself: no experiment file has that name",)
+    return (f"a claim of a file of your own, {experiment.path}",) if experiment.local else ()
+
+
+def _tested(claim: Claim, arms: list[Arm], names: list[str], experiments: Mapping[str, Experiment]) -> Decision:
     match claim.kind:
         case ClaimKind.exact:
             return single.exact(claim, arms[0], experiments.get(names[0]))

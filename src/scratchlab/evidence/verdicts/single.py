@@ -100,7 +100,7 @@ def exact(claim: Claim, arm: Arm, experiment: Experiment | None) -> Decision:
 def _equal(measured: Any, expected: Any) -> bool:
     if isinstance(measured, list | tuple) and isinstance(expected, list | tuple):
         return len(measured) == len(expected) and all(_equal(m, e) for m, e in zip(measured, expected, strict=True))
-    return bool(measured == expected)
+    return bool(measured == expected) and isinstance(measured, bool) == isinstance(expected, bool)
 
 
 def _difference(measured: Any, expected: Any) -> str:
