@@ -5,10 +5,14 @@ BIN := $(VENV)/bin
 # an environment variable and not -c, so that the versions of build tools are held too
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 
-.PHONY: quickstart test lint slow judge mutants clean
+.PHONY: quickstart quickstart-real test lint slow judge mutants clean
 
 quickstart: $(VENV)/installed
 	$(BIN)/scratchlab experiment=quickstart
+
+# real messages, and a real model that the package index has
+quickstart-real: $(VENV)/installed
+	$(BIN)/scratchlab experiment=quickstart_smol
 
 test: lint
 	$(BIN)/python -m pytest

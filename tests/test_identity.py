@@ -42,7 +42,7 @@ A line may change when a task's `revision` is raised, because its numbers change
 otherwise. A new experiment or task is a new line. Nothing else is a reason: a line that changes orphans the records of
 everyone who has run it. A new field is `added`, and changes none.
 """
-LINES = {"judge": ["responses=a"], "chat": ["run=a"], "export": ["run=a"]}
+LINES = {"judge": ["responses=a"], "export": ["run=a"]}
 """What a task cannot be composed without; `files` lays it down."""
 
 

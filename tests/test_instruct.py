@@ -246,6 +246,16 @@ def test_an_epoch_of_the_real_entries_follows_the_author_s_script(variant: str) 
     assert metrics["first_answer_ids"] == theirs.first_answer(64)
 
 
+def test_a_model_as_it_comes_is_measured_and_answers_without_training() -> None:
+    metrics, folder = run("experiment=ch07_main", *QUICK, "train.epochs=0", "save=false")
+    assert metrics["tokens_seen"] == 0 and not {"train_loss", "val_loss", "tokens_per_second"} & set(metrics)
+    assert {"initial_train_loss", "initial_val_loss", "test_loss", "chrf"} <= set(metrics)
+    assert len(json.loads((folder / "responses.json").read_text(encoding="utf-8"))) == metrics["answers"] == 4
+    assert not (folder / "loss.png").exists() and record.read_history(folder) == []
+    with pytest.raises(ValueError, match=r"train.epochs=0: must be at least 1"):
+        compose.compose(["task=classify", "data=messages", "weights=random", "train.epochs=0"])
+
+
 def test_a_run_writes_the_book_s_layout_and_says_how_alike_the_answers_are() -> None:
     metrics, folder = run("experiment=ch07_main", *QUICK)
     written = json.loads((folder / "responses.json").read_text(encoding="utf-8"))

@@ -1,11 +1,7 @@
 """The exercises of Appendix C of Build a Large Language Model (From Scratch) as typed, checkable runs."""
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from scratchlab.api import compare, compose, read, reproduce, run
-    from scratchlab.runs import record
+from typing import Any
 
 __version__ = "0.1.0"
 __all__ = ["compare", "compose", "read", "record", "reproduce", "run"]

@@ -63,9 +63,8 @@ class Experiment:
         chosen = task_options(self.task) | self.defaults
         if chosen.get("weights", "random") == "random":
             return []
-        if chosen["weights"] == "checkpoint":
-            return ["a checkpoint (weights.path)"]
-        return [f"GPT-2 weights ({chosen['model'].removeprefix('gpt2_')})"]
+        named = {"checkpoint": "a checkpoint (weights.path)", "smollm2": "SmolLM2 weights (93 MB, package index)"}
+        return [named.get(chosen["weights"]) or f"GPT-2 weights ({chosen['model'].removeprefix('gpt2_')})"]
 
     @property
     def summary(self) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from scratchlab import stats
 from scratchlab.book.claims import Stated, of
 from scratchlab.book.experiments import Experiment
-from scratchlab.runs.claim import Claim, ClaimKind, Direction
+from scratchlab.runs.claim import RELATIONS, Claim, ClaimKind, Direction
 from scratchlab.runs.metrics import NOT_DECLARED, Unit, metric
 
 VALUE_KINDS = (ClaimKind.exact, ClaimKind.close, ClaimKind.count, ClaimKind.score)
@@ -88,10 +88,10 @@ def _count(s: Stated) -> Iterator[Finding]:
 
 
 def _references(s: Stated, experiments: Mapping[str, Experiment]) -> Iterator[Finding]:
-    if s.claim.versus and s.claim.versus not in experiments:
-        yield Finding(
-            s.experiment, "unknown_experiment", s.claim.metric, f"versus={s.claim.versus}: no such experiment"
-        )
+    named = {"versus": s.claim.versus, "asks": s.claim.asks, "asks_versus": s.claim.asks_versus}
+    for key, name in named.items():
+        if name and name not in experiments:
+            yield Finding(s.experiment, "unknown_experiment", s.claim.metric, f"{key}={name}: no such experiment")
 
 
 def _tested_on(experiment: Experiment) -> dict[str, object]:
@@ -145,11 +145,12 @@ def _equal(value: object, other: float) -> bool:
 
 
 def _contradicts_values(s: Stated, stated: Sequence[Stated]) -> Iterator[Finding]:
-    """A relation that the printed numbers of its two experiments do not show."""
+    """A relation, or one asked again, that the printed numbers of the two experiments behind it do not show."""
     claim = s.claim
-    if claim.kind is not ClaimKind.relation:
+    if claim.kind not in RELATIONS:
         return
-    own, base = _value(s.experiment, claim.metric, stated), _value(claim.versus, claim.metric, stated)
+    names = (claim.asks, claim.asks_versus) if claim.is_finding else (s.experiment, claim.versus)
+    own, base = (_value(name, claim.metric, stated) for name in names)
     if own is None or base is None:
         return
     gap = own - base
@@ -174,7 +175,7 @@ def _duplicates(stated: Sequence[Stated]) -> Iterator[Finding]:
                 yield Finding(s.experiment, "duplicate", b.metric, f"claimed twice: {b.kind.name} {b.value}")
             elif a.kind in VALUE_KINDS and b.kind in VALUE_KINDS and a.value != b.value:
                 yield Finding(s.experiment, "conflict", b.metric, f"two values: {a.value} and {b.value}")
-            elif a.kind is b.kind is ClaimKind.relation and a.versus == b.versus and a.direction is not b.direction:
+            elif a.kind is b.kind and a.kind in RELATIONS and a.versus == b.versus and a.direction is not b.direction:
                 yield Finding(s.experiment, "conflict", b.metric, f"both {a.direction.name} and {b.direction.name}")
 
 

@@ -72,6 +72,7 @@ class Comparison:
 class Evidence:
     runs: list[RunRecord]
     verdicts: list[dict[str, Any]]
+    """Of claims about what was published, and of findings asked of another model: `report.verdicts.apart`."""
     comparisons: list[Comparison]
     problems: list[str] = field(default_factory=list)
     """A line for every spoilt record."""

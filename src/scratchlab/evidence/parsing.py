@@ -172,7 +172,7 @@ def unfit(claim: Claim, value: Any) -> str:
     if isinstance(value, float) and not math.isfinite(value):
         return ""
     match claim.kind:
-        case ClaimKind.score | ClaimKind.relation | ClaimKind.ratio:
+        case ClaimKind.score | ClaimKind.relation | ClaimKind.finding | ClaimKind.ratio:
             fits, wanted = is_number(value), "one number"
         case ClaimKind.count:
             fits, wanted = is_whole(value) and 0 <= value <= claim.n, f"a whole number from 0 to {claim.n}"

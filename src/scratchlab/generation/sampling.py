@@ -4,7 +4,7 @@ B rows still being written, T tokens, V vocabulary, L layers; other axes as in `
 """
 
 import codecs
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -13,6 +13,9 @@ from scratchlab.generation.config import SamplingConfig as SamplingConfig  # off
 from scratchlab.model.cache import KeyValueCache
 from scratchlab.model.decoder import Decoder
 from scratchlab.text.tokenizer import Tokenizer
+
+Draw = Callable[[Tensor], Tensor]
+"""From probabilities (B, V) to one token for each row."""
 
 _TOKENS_AT_ONCE = 4096
 """Most tokens that go through the model in one call: bounds the memory of activations."""
@@ -51,11 +54,16 @@ def probabilities(logits: Tensor, temperature: float = 1.0, top_k: int | None = 
     return torch.softmax(logits / temperature, dim=-1)
 
 
-def choose(logits: Tensor, config: SamplingConfig) -> Tensor:
-    """Choose one token for each row of (B, V); draws come from torch's global generator."""
+def draw(wanted: Tensor) -> Tensor:
+    """Draw one token for each row of probabilities (B, V), from torch's global generator."""
+    return torch.multinomial(wanted, 1)[:, 0]
+
+
+def choose(logits: Tensor, config: SamplingConfig, draw: Draw = draw) -> Tensor:
+    """Choose one token for each row of (B, V)."""
     if config.temperature == 0:
         return logits.argmax(dim=-1)  # top-k always keeps the likeliest
-    return torch.multinomial(probabilities(logits, config.temperature, config.top_k), 1)[:, 0]
+    return draw(probabilities(logits, config.temperature, config.top_k))
 
 
 def to_text(tokenizer: Tokenizer, tokens: Iterable[int]) -> Iterator[str]:
@@ -69,18 +77,28 @@ def to_text(tokenizer: Tokenizer, tokens: Iterable[int]) -> Iterator[str]:
 
 
 def generate(
-    model: Decoder, prompts: Sequence[Sequence[int]], config: SamplingConfig, *, end_token: int | None = None
+    model: Decoder,
+    prompts: Sequence[Sequence[int]],
+    config: SamplingConfig,
+    *,
+    end_token: int | None = None,
+    draw: Draw = draw,
 ) -> list[list[int]]:
     """Continue each prompt; return the new tokens only, without the end token. Otherwise as `stream`."""
     new: list[list[int]] = [[] for _ in prompts]
-    for row, token in stream(model, prompts, config, end_token=end_token):
+    for row, token in stream(model, prompts, config, end_token=end_token, draw=draw):
         new[row].append(token)
     return new
 
 
 @torch.inference_mode()
 def stream(
-    model: Decoder, prompts: Sequence[Sequence[int]], config: SamplingConfig, *, end_token: int | None = None
+    model: Decoder,
+    prompts: Sequence[Sequence[int]],
+    config: SamplingConfig,
+    *,
+    end_token: int | None = None,
+    draw: Draw = draw,
 ) -> Iterator[tuple[int, int]]:
     """Continue each prompt, yielding (index of the prompt, token) as soon as a token is chosen.
 
@@ -89,9 +107,9 @@ def stream(
 
     Without randomness (temperature 0 or top-k 1) and in float32 or float64 every row gets the tokens that the book's
     loop would give it alone, without cache: a choice so close that rounding could turn it is made from the very
-    computation of that loop. Draws come from torch's global generator, one call a step for the rows still being
-    written, in the order of the prompts; so a single prompt gets the draws of the book's loop, and its tokens as long
-    as no draw falls within rounding errors of the border between two tokens.
+    computation of that loop. Draws come, unless `draw` has others, from torch's global generator, one call a step for
+    the rows still being written, in the order of the prompts; so a single prompt gets the draws of the book's loop, and
+    its tokens as long as no draw falls within rounding errors of the border between two tokens.
 
     Raises:
         ValueError: an empty prompt, an id outside the vocabulary, or a top-k above it.
@@ -107,7 +125,7 @@ def stream(
         for _ in range(config.max_new_tokens):
             if not active:
                 break
-            chosen = choose(writer.logits(active), config).tolist()
+            chosen = choose(writer.logits(active), config, draw).tolist()
             for row, token in zip(active, chosen, strict=True):
                 if token == end_token:
                     writer.drop(row)
@@ -175,7 +193,10 @@ class _Writer:
         if sliding:
             where |= {row: len(self.cached) + place for place, row in enumerate(sliding)}
             parts.append(self._read_windows(sliding))
-        logits = torch.cat(parts)[[where[row] for row in rows]]
+        logits = parts[0] if len(parts) == 1 else torch.cat(parts)
+        order = [where[row] for row in rows]
+        if order != list(range(len(logits))):
+            logits = logits[order]
         if self.exact and torch.finfo(logits.dtype).bits >= 32:
             self._settle_near_ties(rows, logits)
         return logits

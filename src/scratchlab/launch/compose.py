@@ -24,8 +24,8 @@ from scratchlab.runs.registry import TASKS
 
 VERSION, PRIMARY = "1.3", "config"
 """The version of Hydra whose behaviour is asked for, and the file in conf/ that everything starts from."""
-SAME_RUN = ("out", "force")
-"""Keys that say where a run is kept and whether it is repeated, whatever the task."""
+SAME_RUN = ("out", "force", "seed")
+"""Keys that make no other run of an experiment: where it is kept, whether it is repeated, and which seed it has."""
 
 Names = list[str]  # the class below has a method called `list`
 

@@ -1,9 +1,8 @@
 """A job is its overrides, its typed configuration and its folder; sweeps and ablations are lists of jobs."""
 
+import contextlib
 import logging
 import shlex
-import subprocess
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from scratchlab.evidence.runs import read_run
-from scratchlab.launch import compose
+from scratchlab.launch import compose, warm
 from scratchlab.launch.options import CONF
 from scratchlab.runs import identity, record
 from scratchlab.runs.config import Run
@@ -129,22 +128,17 @@ def choices(overrides: Iterable[str], schema: type) -> dict[str, str]:
 
 
 def run_all(jobs: Sequence[Job]) -> list[Job]:
-    """Run jobs one after the other, in processes of their own.
+    """Run jobs one after the other, each alone in its process; see `warm`.
 
     What is done already is not repeated, and after one that fails the rest go on; returns those that failed.
     """
-    failed = []
-    for number, one in enumerate(jobs, start=1):
-        log.info("run %d of %d: %s", number, len(jobs), one.command)
-        # an experiment may say that it is a sweep; a job of it is not
-        process = subprocess.Popen([sys.executable, "-m", "scratchlab", *one.overrides, "hydra.mode=RUN"])
-        try:
-            code = process.wait()
-        except KeyboardInterrupt:
-            process.terminate()  # the run writes its record before it ends
-            process.wait()
-            raise
-        if code:
-            log.warning("%s ended with exit code %d", one.command, code)
-            failed.append(one)
+    failed: list[Job] = []
+    # an experiment may say that it is a sweep; a job of it is not
+    codes = warm.exit_codes([[*one.overrides, "hydra.mode=RUN"] for one in jobs])
+    with contextlib.closing(codes):
+        for number, one in enumerate(jobs, start=1):
+            log.info("run %d of %d: %s", number, len(jobs), one.command)
+            if code := next(codes):
+                log.warning("%s ended with exit code %d", one.command, code)
+                failed.append(one)
     return failed

@@ -56,10 +56,15 @@ def write(record: "Record", evidence: Evidence, *, command: str, made: str) -> P
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    verdicts = _verdicts(evidence)
+    published, asked = verdict_tables.apart(evidence.verdicts)
+    verdicts = _verdicts("verdicts", published, *verdict_tables.cells(published))
+    findings = _verdicts("findings", asked, *verdict_tables.finding_cells(asked))
     sections = [_comparison(record.folder, comparison) for comparison in evidence.comparisons]
     cost, environment = _cost(evidence.runs), _environment(evidence.runs)
-    formats.write(record, "verdicts", evidence.verdicts, verdicts.columns, verdicts.cells, title="Published claims")
+    formats.write(record, "verdicts", published, verdicts.columns, verdicts.cells, title="Published claims")
+    if asked:
+        title = "Published findings, asked of another model"
+        formats.write(record, "findings", asked, findings.columns, findings.cells, title=title)
     for section, comparison in zip(sections, evidence.comparisons, strict=True):
         formats.write_comparisons(record, section["table"].stem, [comparison])
         for table in (section["pairs"], section["effects"]):
@@ -71,7 +76,9 @@ def write(record: "Record", evidence: Evidence, *, command: str, made: str) -> P
     html = jinja.get_template("page.html.j2").render(
         judged=_of(verdicts, lambda verdict: verdict != Verdict.NOT_RUN.name),
         not_run=_of(verdicts, lambda verdict: verdict == Verdict.NOT_RUN.name),
-        counts=Counter(row["verdict"] for row in evidence.verdicts),
+        counts=Counter(row["verdict"] for row in published),
+        findings=findings,
+        answers=Counter(row["verdict"] for row in asked),
         sections=sections,
         cost=cost,
         environment=environment,
@@ -89,11 +96,10 @@ def _write(record: "Record", table: Table) -> None:
     formats.write(record, table.stem, data, table.columns, table.cells, title=table.stem)
 
 
-def _verdicts(evidence: Evidence) -> Table:
-    columns, cells = verdict_tables.cells(evidence.verdicts)
-    extra = [[row["test"], row["source"], row["device"], row["command"]] for row in evidence.verdicts]
+def _verdicts(stem: str, rows: verdict_tables.Rows, columns: Sequence[str], cells: Sequence[list[str]]) -> Table:
+    extra = [[row["test"], row["source"], row["device"], row["command"]] for row in rows]
     columns = [*columns, "test", "source", "device", "command"]
-    return Table("verdicts", columns, [[*line, *more] for line, more in zip(cells, extra, strict=True)])
+    return Table(stem, columns, [[*line, *more] for line, more in zip(cells, extra, strict=True)])
 
 
 def _of(verdicts: Table, wanted: Callable[[str], bool]) -> Table:

@@ -1,43 +1,90 @@
-"""The table of verdicts and the coverage of the appendix, as cells."""
+"""The table of verdicts, that of findings asked of another model, and the coverage of the appendix, as cells."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from scratchlab.book.exercises import EXERCISES, numbers
 from scratchlab.book.experiments import Experiment
-from scratchlab.runs.metrics import metric
+from scratchlab.evidence.verdicts import Answer
+from scratchlab.runs.claim import ClaimKind
+from scratchlab.runs.metrics import Metric, metric
 
 COLUMNS = ["experiment", "claim", "published", "measured", "interval", "seeds", "verdict", "why"]
+FINDING = ["experiment", "published words", "of", "asked as", "measured", "interval", "seeds", "answer", "why"]
+Rows = Sequence[Mapping[str, Any]]
 
 
-def cells(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
+def apart(rows: Rows) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+    """The lines about what was published, and those of findings asked of another model: two tables, two counts."""
+    return [row for row in rows if not _is_finding(row)], [row for row in rows if _is_finding(row)]
+
+
+def _is_finding(row: Mapping[str, Any]) -> bool:
+    return bool(row["kind"] == ClaimKind.finding.name)
+
+
+def cells(rows: Rows) -> tuple[list[str], list[list[str]]]:
     """Column names and cells of a table of verdicts, from the lines of verdicts.json."""
-    table = []
-    for row in rows:
-        interval, shown = row["interval"], metric(row["metric"]).shown
-        table.append(
-            [
-                row["experiment"],
-                f"{row['metric']} ({row['kind']})",
-                shown(row["reported"]),
-                shown(row["measured"]),
-                f"{shown(interval[0])} to {shown(interval[1])}" if interval else "",
-                ",".join(map(str, row["seeds"])),
-                row["verdict"],
-                ". ".join([row["reason"], *row.get("notes", [])]),
-            ]
-        )
-    return COLUMNS, table
+    return COLUMNS, [
+        [
+            row["experiment"],
+            f"{row['metric']} ({row['kind']})",
+            metric(row["metric"]).shown(row["reported"]),
+            *_outcome(row, metric(row["metric"]).shown),
+        ]
+        for row in rows
+    ]
 
 
-def not_run(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def finding_cells(rows: Rows) -> tuple[list[str], list[list[str]]]:
+    """Column names and cells of the table of findings, from the lines of findings.json; measured are differences."""
+    return FINDING, [
+        [
+            row["experiment"],
+            f"\u201c{row['quote']}\u201d",
+            f"{row['asks']} against {row['asks_versus']}",
+            f"{row['metric']} {row['reported']}",
+            *_outcome(row, partial(_difference, metric(row["metric"]))),
+        ]
+        for row in rows
+    ]
+
+
+def _difference(of: Metric, value: Any) -> str:
+    return of.difference(value) if isinstance(value, int | float) else of.shown(value)
+
+
+def _outcome(row: Mapping[str, Any], shown: Callable[[Any], str]) -> list[str]:
+    interval = row["interval"]
+    return [
+        shown(row["measured"]),
+        f"{shown(interval[0])} to {shown(interval[1])}" if interval else "",
+        ",".join(map(str, row["seeds"])),
+        row["verdict"],
+        ". ".join([row["reason"], *row.get("notes", [])]),
+    ]
+
+
+def finding_counts(rows: Rows) -> str:
+    """How many findings have which answer, in words."""
+    counts = Counter(row["verdict"] for row in rows)
+    told = ", ".join(f"{counts[answer.name]} {answer.name}" for answer in Answer if counts[answer.name])
+    return f"{len(rows)} published findings asked of another model, which are no claims reproduced or missed: {told}"
+
+
+def not_run(rows: Rows) -> list[str]:
     """A line for every experiment of which nothing could be judged, with what it lacks."""
-    why: dict[tuple[str, str], int] = Counter((r["experiment"], r["reason"]) for r in rows if r["verdict"] == "NOT_RUN")
-    return [f"NOT_RUN {name}, {count} claims: {reason}" for (name, reason), count in why.items()]
+    why = Counter(
+        (row["experiment"], "findings" if _is_finding(row) else "claims", row["reason"])
+        for row in rows
+        if row["verdict"] == "NOT_RUN"
+    )
+    return [f"NOT_RUN {name}, {count} {what}: {reason}" for (name, what, reason), count in why.items()]
 
 
-def coverage(rows: Sequence[Mapping[str, Any]], experiments: Mapping[str, Experiment]) -> list[list[str]]:
+def coverage(rows: Rows, experiments: Mapping[str, Experiment]) -> list[list[str]]:
     """One line an exercise of the appendix: number, what it is about, its experiments, the state of their claims."""
     table = []
     for number, words in EXERCISES.items():

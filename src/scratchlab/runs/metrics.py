@@ -263,7 +263,7 @@ def _of_records() -> Iterator[Metric]:
     yield from _alike("arms runs verdicts claims comparisons findings differences recorded checked entries", Unit.count)
     yield from _alike("exercises without_experiment", Unit.count)
     yield from _alike("REPRODUCED NOT_REPRODUCED INCONCLUSIVE NOT_COMPARABLE NOT_RUN", Unit.count)
-    yield from _alike("tested expected_at_most beyond_chance", Unit.count)
+    yield from _alike("HOLDS DOES_NOT_HOLD tested expected_at_most beyond_chance", Unit.count)
     yield from _alike("unattainable mixed_baseline copied duplicate conflict unlikely_count", Unit.count)
     yield from _alike("unknown_experiment undeclared_metric", Unit.count)
     yield Metric("bytes", Unit.bytes)

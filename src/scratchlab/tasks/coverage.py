@@ -27,7 +27,7 @@ def coverage(config: Coverage, record: "Record") -> dict[str, Any]:
     everything = experiments.read_all()
     published = Compositions()
     rows = [row(stated, decide(stated, runs, everything, published)) for stated in claims.of(files.values())]
-    cells = tables.coverage(rows, files)
+    cells = tables.coverage(tables.apart(rows)[0], files)
     columns = ["exercise", "about", "experiments", "claims"]
     title = "The exercises of the appendix"
     data = [dict(zip(columns, line, strict=True)) for line in cells]

@@ -27,6 +27,8 @@ AFTER_TRAINING = ("sampling", "judge")
 
 @dataclass(kw_only=True)
 class InstructTraining(TrainConfig):
+    least_epochs: ClassVar[int] = 0
+
     max_length: int
     """Tokens that an entry is cut to."""
 

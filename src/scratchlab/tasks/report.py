@@ -27,6 +27,7 @@ def report(config: Report, record: "Record") -> dict[str, Any]:
     from scratchlab.launch.published import Compositions
     from scratchlab.launch.words import value as words_of
     from scratchlab.report import page, terminal
+    from scratchlab.report.verdicts import apart
 
     found = gather.gather(
         config.out,
@@ -54,4 +55,6 @@ def report(config: Report, record: "Record") -> dict[str, Any]:
     for line in found.problems:
         terminal.say(line)
     terminal.say(f"written to {path}")
-    return {"runs": len(found.runs), "claims": len(found.verdicts), "comparisons": len(found.comparisons)}
+    published, asked = apart(found.verdicts)
+    counts = {"claims": len(published), "findings": len(asked)}
+    return {"runs": len(found.runs), **counts, "comparisons": len(found.comparisons)}

@@ -2,11 +2,15 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import ClassVar
 
 
 @dataclass(kw_only=True)
 class TrainConfig:
     """AdamW with a constant rate, as in the book's chapters."""
+
+    least_epochs: ClassVar[int] = 1
+    """0 where a run without training says something of the model: how it is as it comes."""
 
     epochs: int
     """Passes over the training split."""
@@ -25,8 +29,9 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         for key in ("epochs", "batch_size", "accumulate", "eval_every", "eval_batches"):
-            if getattr(self, key) < 1:
-                raise ValueError(f"train.{key}={getattr(self, key)}: must be at least 1")
+            least = self.least_epochs if key == "epochs" else 1
+            if getattr(self, key) < least:
+                raise ValueError(f"train.{key}={getattr(self, key)}: must be at least {least}")
         if not 0 < self.lr < 1:
             raise ValueError(f"train.lr={self.lr}: must be above 0 and below 1")
         if not 0 <= self.weight_decay < 1:

@@ -78,7 +78,7 @@ class Seen:
             "parameters": count(model.parameters()),
             "tokens_seen": self.tokens,
             "train_seconds": self.seconds,
-            "tokens_per_second": self.tokens / self.seconds,
+            **({"tokens_per_second": self.tokens / self.seconds} if self.tokens else {}),
         } | self.counts
 
 
@@ -159,8 +159,9 @@ def _end_epoch(parts: Parts, seen: Seen, epoch: int, record: Record) -> None:
 
 
 def draw_curves(record: Record) -> None:
-    """Plot what the history holds: losses over batches, accuracies over epochs."""
+    """Plot what the history holds: losses over batches, accuracies over epochs; nothing where nothing was trained."""
     history = read_history(record.folder)
-    plots.curves(history, ("train_loss", "val_loss"), by="step", path=record.folder / LOSS_CURVES)
+    if any("val_loss" in line for line in history):
+        plots.curves(history, ("train_loss", "val_loss"), by="step", path=record.folder / LOSS_CURVES)
     if any("val_accuracy" in line for line in history):
         plots.curves(history, ("train_accuracy", "val_accuracy"), by="epoch", path=record.folder / ACCURACY_CURVES)

@@ -11,11 +11,11 @@ from scratchlab.evidence.runs import Arm, RunRecord
 from scratchlab.evidence.verdicts import single, versus
 from scratchlab.evidence.verdicts.comparable import usable
 from scratchlab.evidence.verdicts.family import Misses, misses
-from scratchlab.evidence.verdicts.outcome import Decision, Verdict
+from scratchlab.evidence.verdicts.outcome import Answer, Decision, Verdict
 from scratchlab.evidence.verdicts.score import score
 from scratchlab.runs.claim import Claim, ClaimKind, Direction
 
-__all__ = ["Decision", "Misses", "Verdict", "decide", "misses", "row"]
+__all__ = ["Answer", "Decision", "Misses", "Verdict", "decide", "misses", "row"]
 
 Runs = Mapping[str, Sequence[RunRecord]]
 
@@ -60,20 +60,20 @@ def _tested(claim: Claim, arms: list[Arm], names: list[str], experiments: Mappin
             return single.count(claim, arms[0], experiments.get(names[0]))
         case ClaimKind.score:
             return score(claim, arms[0], experiments.get(names[0]))
-        case ClaimKind.relation:
+        case ClaimKind.relation | ClaimKind.finding:
             return versus.relation(claim, arms[0], arms[1], known=all(name in experiments for name in names))
         case ClaimKind.ratio:
             return versus.ratio(claim, arms[0], arms[1] if len(arms) > 1 else None)
 
 
 def row(stated: Stated, found: Decision) -> dict[str, Any]:
-    """The line of verdicts.json."""
+    """The line of verdicts.json, or for a finding of findings.json: its verdict is then called by an answer's name."""
     claim = stated.claim
     return {
         "experiment": stated.experiment,
         "metric": claim.metric,
         "kind": claim.kind.name,
-        "verdict": found.verdict.name,
+        "verdict": (Answer(found.verdict) if claim.is_finding else found.verdict).name,
         "reported": reported(claim),
         "measured": found.measured,
         "interval": list(found.interval) if found.interval else None,
@@ -91,6 +91,8 @@ def row(stated: Stated, found: Decision) -> dict[str, Any]:
         "p": found.p,
         "notes": list(found.notes),
         "versus": claim.versus,
+        "asks": claim.asks,
+        "asks_versus": claim.asks_versus,
         "quote": claim.quote,
         "note": claim.note,
         "command": f"scratchlab experiment={stated.experiment}",

@@ -15,7 +15,7 @@ from scratchlab.evidence.remarks import ending, mixtures
 from scratchlab.evidence.runs import Arm, RunRecord, arms, differing
 from scratchlab.evidence.verdicts.outcome import Decision, Verdict
 from scratchlab.evidence.verdicts.speaking import DEVICE, JUDGE, PRECISION, Silent, ended, otherwise
-from scratchlab.runs.claim import Claim, ClaimKind
+from scratchlab.runs.claim import RELATIONS, Claim, ClaimKind
 from scratchlab.runs.metrics import NOT_DECLARED, metric
 
 Usable = tuple[Arm | Decision, tuple[str, ...]]
@@ -65,7 +65,7 @@ def _usable(
     if not metric(claim.metric).declared:
         measured = having[0].metrics[claim.metric]
         return replace(_refused(f"{claim.metric} {NOT_DECLARED}", having), measured=measured)
-    if claim.kind not in (ClaimKind.relation, ClaimKind.ratio) and (problem := other_device(claim, having)):
+    if claim.kind not in (*RELATIONS, ClaimKind.ratio) and (problem := other_device(claim, having)):
         return _refused(problem, having)
     fitting = silent.sort_out(having, lambda run: "" if _asked_as(claim, run) else _other_judge(claim, [run]))
     if not fitting:
@@ -210,7 +210,7 @@ def other_device(claim: Claim, runs: Sequence[RunRecord]) -> str:
 def diverged(claim: Claim, runs: Sequence[RunRecord]) -> list[RunRecord]:
     """Runs whose metric, or a loss behind it, is NaN or infinite."""
     names = [claim.metric]
-    if claim.kind in (ClaimKind.score, ClaimKind.relation):
+    if claim.kind in (ClaimKind.score, *RELATIONS):
         names += metric(claim.metric).lost_with
     return [run for run in runs if any(_not_finite(run.metrics.get(name)) for name in names)]
 

@@ -15,6 +15,16 @@ class Verdict(Enum):
     NOT_RUN = "NOT_RUN"
 
 
+class Answer(Enum):
+    """The same where a finding is asked of another model, which can neither reproduce nor fail to reproduce it."""
+
+    HOLDS = Verdict.REPRODUCED
+    DOES_NOT_HOLD = Verdict.NOT_REPRODUCED
+    INCONCLUSIVE = Verdict.INCONCLUSIVE
+    NOT_COMPARABLE = Verdict.NOT_COMPARABLE
+    NOT_RUN = Verdict.NOT_RUN
+
+
 @dataclass(frozen=True)
 class Decision:
     verdict: Verdict
