@@ -209,6 +209,7 @@ def test_every_field_changes_the_fingerprint_unless_it_is_marked_or_has_no_effec
 
 LEFT_OUT = (
     *("name", "exercise", "out", "force", "tracking", "claims", "compute.threads", "save", "checkpoint_minutes"),
+    "metrics",
     *("compute.reuse_frozen", "compute.frozen_gigabytes", "compute.only_needed"),
     *(f"judge.{key}" for key in ("timeout", "load_timeout", "retries", "wait", "concurrency")),
 )

@@ -13,13 +13,13 @@ def prepare(arguments: list[str]) -> list[str]:
 
 
 def quote_lists(arguments: list[str]) -> list[str]:
-    """Put the values of `LISTS` in quotes where they hold commas, unless the command is a sweep or has done so."""
+    """Put values of `LISTS` in quotes where Hydra would not take them whole, if there are none; not in a sweep."""
     if {"-m", "--multirun"} & set(arguments):
         return arguments
     quoted = []
     for argument in arguments:
         key, _, value = argument.partition("=")
-        plain = key in LISTS and "," in value and value[0] not in "'\"[{"
+        plain = key in (*LISTS, "baseline") and set(",=") & set(value) and value[0] not in "'\"[{"
         quoted.append(f"{key}='{value}'" if plain else argument)
     return quoted
 

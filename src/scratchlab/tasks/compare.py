@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from scratchlab.evidence.reading import Reading
+from scratchlab.runs.identity import bookkeeping
 
 if TYPE_CHECKING:
     from scratchlab.runs.record import Record
@@ -17,7 +18,7 @@ class Compare(Reading):
     """Name, fingerprint or `key=value` of the arm that the others are compared with; default: by the rule of sweeps."""
     metric: str = ""
     """What is compared; default: the first that is there of those that runs/metrics.py prefers, test accuracy first."""
-    metrics: str = ""
+    metrics: str = bookkeeping("")
     """Columns beside it, comma-separated, as `train_seconds,val_loss`; default: none in tables, all in the CSV."""
     texts: bool = True
     """Show the messages that changed, and the accuracy without copies, where the data are at hand."""
