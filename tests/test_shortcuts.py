@@ -20,7 +20,7 @@ from scratchlab.training import evaluate, frozen, steps
 WORDS, ROWS, BATCH = 30, 14, 4
 PLAIN: Mapping[str, Any] = {"reuse_frozen": False, "only_needed": False}
 SHAPES: dict[Family, dict[str, Any]] = {
-    Family.gpt: {"n_heads": 2, "qkv_bias": True},
+    Family.gpt: {"n_heads": 2},
     Family.llama: {"n_heads": 4, "n_kv_heads": 2, "ff_dim": 24, "rope_theta": 1e4, "norm_eps": 1e-5},
 }
 LENGTHS = {"longest": 9, "context": 16, "none": None}
@@ -41,6 +41,8 @@ CHOICES = st.fixed_dictionaries(
 def model_of(choice: Mapping[str, Any]) -> Decoder:
     """A model whose vocabulary is its tokenizer's: padding is a token of it."""
     shape = SHAPES[choice["family"]] | {"family": choice["family"], "causal": choice["causal"]}
+    if choice["family"] is Family.gpt:
+        shape["qkv_bias"] = choice["seed"] % 2 == 0
     if choice["dropout"] and choice["family"] is Family.gpt:
         shape[f"drop_rate_{choice['dropout']}"] = 0.2
     pad = ModelConfig(**shape).tokenizer.pad
