@@ -14,6 +14,7 @@ from scratchlab.evidence.effects import effects
 from scratchlab.evidence.headline import headline, p_text, short_names
 from scratchlab.evidence.runs import arms, read_runs
 from scratchlab.launch import command, compose, jobs
+from scratchlab.report import plots
 from scratchlab.runs import identity, record
 from scratchlab.runs.tracking import Tracker
 
@@ -89,6 +90,18 @@ def test_p_values_are_written_as_journals_do() -> None:
 )
 def test_a_sentence_leaves_out_the_key_that_all_labels_begin_with(labels: list[str], short: list[str]) -> None:
     assert list(short_names(labels).values()) == short
+
+
+def test_batch_losses_are_smoothed_over_the_last_ones_and_drawn_behind_the_evaluations(tmp_path: Path) -> None:
+    assert plots.smoothed([4.0, 2.0, 6.0, 0.0], 2) == [4.0, 3.0, 4.0, 3.0]
+    assert plots.smoothed([1.0, 3.0], 5) == [1.0, 2.0]
+    history: list[dict[str, Any]] = [{"step": step, "batch_loss": 1 / (step + 1)} for step in range(40)]
+    history += [{"step": 5, "batch_loss": float("nan")}, *({"step": s, "train_loss": 1.0} for s in (0, 20))]
+    sizes = []
+    for raw in ("", "batch_loss"):
+        plots.curves(history, ("train_loss",), by="step", path=tmp_path / "loss.png", raw=raw)
+        sizes.append((tmp_path / "loss.png").stat().st_size)
+    assert sizes[1] > sizes[0] > 1000
 
 
 def test_pairs_are_corrected_for_all_of_them(tmp_path: Path) -> None:

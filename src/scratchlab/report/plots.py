@@ -1,5 +1,6 @@
 """Plots from histories, as PNG files."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,30 @@ from scratchlab.runs.metrics import Better, Unit
 from scratchlab.runs.metrics import metric as declaration
 
 
-def curves(history: list[dict[str, Any]], names: Sequence[str], *, by: str, path: Path) -> None:
-    """Draw each of `names` over `by` (`step`, `epoch`) from the lines of a history that hold both."""
+def smoothed(values: Sequence[float], width: int) -> list[float]:
+    """Means over the last `width` values, over fewer at the start."""
+    found, total = [], 0.0
+    for place, value in enumerate(values):
+        total += value - (values[place - width] if place >= width else 0.0)
+        found.append(total / min(place + 1, width))
+    return found
+
+
+def curves(history: list[dict[str, Any]], names: Sequence[str], *, by: str, path: Path, raw: str = "") -> None:
+    """Draw each of `names` over `by` (`step`, `epoch`) from the lines of a history that hold both.
+
+    `raw`: a number of every batch, drawn behind them, as it is and smoothed.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.add_subplot()
+    behind = [(line[by], line[raw]) for line in history if by in line and math.isfinite(line.get(raw, math.nan))]
+    if len(behind) > 1:
+        places, values = zip(*behind, strict=True)
+        width = max(2, len(values) // 20)
+        axes.plot(places, values, color="tab:gray", alpha=0.25, lw=0.8)
+        axes.plot(places, smoothed(values, width), color="tab:gray", label=f"{raw.replace('_', ' ')}, mean of {width}")
     for name in names:
         points = [(line[by], line[name]) for line in history if by in line and name in line]
         if points:
@@ -22,7 +41,7 @@ def curves(history: list[dict[str, Any]], names: Sequence[str], *, by: str, path
     axes.set_xlabel(by)
     axes.set_ylabel(declaration(names[0]).quantity or declaration(names[0]).words)
     axes.grid(alpha=0.3)
-    axes.legend()
+    _legend(figure)
     _save(figure, path)
 
 
