@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # an environment variable and not -c, so that the versions of build tools are held too
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 
-.PHONY: quickstart quickstart-real test lint slow judge mutants clean
+.PHONY: quickstart quickstart-real test lint slow judge mutants bench clean
 
 quickstart: $(VENV)/installed
 	$(BIN)/scratchlab experiment=quickstart
@@ -30,6 +30,10 @@ slow: $(VENV)/installed-dev
 mutants: $(VENV)/installed-dev
 	$(BIN)/python tests/mutants.py $(ARGS)
 
+# against the author's package, transformers and peft, on a quiet machine: tables and plot in docs/benchmarks.md
+bench: $(VENV)/installed-bench
+	$(BIN)/python benchmarks/against.py --write $(ARGS)
+
 # the judge's client against a real model: llama.cpp's server, built from source, in an environment of its own
 judge: $(VENV)/installed-dev $(VENV)/judge/installed
 	SCRATCHLAB_JUDGE_PYTHON=$(VENV)/judge/bin/python $(BIN)/python -m pytest -m slow tests/test_judge_model.py
@@ -46,6 +50,10 @@ $(VENV)/installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet -e ".[dev]"
 	$(BIN)/python -m pip install --quiet --no-deps llms-from-scratch
 	touch $(VENV)/installed $@
+
+$(VENV)/installed-bench: benchmarks/requirements.txt $(VENV)/installed-dev
+	$(BIN)/python -m pip install --quiet -r benchmarks/requirements.txt
+	touch $@
 
 # not for this very processor (GGML_NATIVE): where a virtual machine shows AMX and forbids it, that crashes
 $(VENV)/judge/installed: constraints.txt | $(VENV)/bin/python

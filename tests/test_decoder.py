@@ -30,7 +30,7 @@ from scratchlab.model.huggingface import save_huggingface
 from scratchlab.model.parameters import count
 from scratchlab.model.shapes import Family
 from scratchlab.model.state_files import load_checkpoint, save_state
-from scratchlab.runs.config import ComputeConfig, Device
+from scratchlab.runs.config import ComputeConfig, Device, Precision
 from scratchlab.text.tokenizer import Tokenizer
 from scratchlab.training import evaluate, steps
 
@@ -408,3 +408,28 @@ def test_without_being_asked_nothing_is_compiled(counter: CompileCounter) -> Non
     compute.prepare(ComputeConfig(device=Device.cpu)).prepare(model)
     model(ids())
     assert counter.frame_count == 0
+
+
+@pytest.mark.parametrize(
+    ("described", "has"),
+    [
+        ("processor\t: 0\nflags\t\t: fpu avx512f avx512_bf16 sse\n", True),
+        ("Features\t: fp asimd bf16 sve\n", True),
+        ("flags\t\t: fpu avx2 f16c\n", False),
+        ("", None),
+    ],
+)
+def test_whether_a_processor_multiplies_in_bfloat16_is_read_from_what_the_kernel_says(
+    described: str, has: bool | None
+) -> None:
+    assert compute.has_bfloat16(described) is has
+
+
+@pytest.mark.parametrize("has", [True, False, None])
+def test_bfloat16_on_a_processor_without_it_is_told(
+    has: bool | None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(compute, "has_bfloat16", lambda: has)
+    for precision in Precision:
+        compute.prepare(ComputeConfig(device=Device.cpu, precision=precision))
+    assert ("slower than compute.precision=float32" in caplog.text) is (has is False)

@@ -23,7 +23,7 @@ from scratchlab.data.config import MessagesConfig
 from scratchlab.evidence.runs import arms, read_run, read_runs
 from scratchlab.files import resource
 from scratchlab.launch import compose
-from scratchlab.model.config import Trainable, WeightSource
+from scratchlab.model.config import Trainable, TuneConfig, WeightSource
 from scratchlab.model.shapes import Family
 from scratchlab.runs import identity, record, registry
 from scratchlab.runs.claim import Claim
@@ -111,6 +111,7 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "Attention.transfer": ({"variant": Variant.parameters}, {}),
     "Chat.input": ({"text": "a"}, {}),
     "SampleCounts.word": ({}, {"word": "you"}),
+    "Where.metric": ({}, {"metric": "val_accuracy"}),
 }
 """Where a field alone cannot be changed: what to set beside it first, and the change, where no other value will do."""
 ONE_VALUE = {f"model.{key}" for key in ("vocab_size", "family", "n_kv_heads", "ff_dim", "rope_theta", "norm_eps")}
@@ -164,7 +165,7 @@ def legal_pair(config: Run, prefix: str, owner: Any, name: str) -> tuple[Run, Ru
     """Two configurations that differ in this field, and in no other where that can be."""
     key, hint = f"{prefix}{name}", get_type_hints(type(owner))[name]
     before, after = PAIRS.get(f"{type(owner).__name__}.{name}", ({}, {}))
-    if key in ONE_VALUE and config.task in ("count", "dropout"):
+    if key in ONE_VALUE and config.task in ("count", "dropout", "flops"):
         before, after = {}, {}  # about the book's GPT alone
     base = with_values(config, {f"{prefix}{key}": value for key, value in before.items()})
     if after:
@@ -208,8 +209,8 @@ def test_every_field_changes_the_fingerprint_unless_it_is_marked_or_has_no_effec
 
 
 LEFT_OUT = (
-    *("name", "exercise", "out", "force", "tracking", "claims", "compute.threads", "save", "checkpoint_minutes"),
-    "metrics",
+    *("name", "exercise", "out", "force", "optimize", "tracking", "claims", "compute.threads", "save", "metrics"),
+    *("checkpoint_minutes", "compute.checkpoint_activations"),
     *("compute.reuse_frozen", "compute.frozen_gigabytes", "compute.only_needed"),
     *(f"judge.{key}" for key in ("timeout", "load_timeout", "retries", "wait", "concurrency")),
 )
@@ -224,6 +225,7 @@ def test_what_is_marked_at_a_task_s_fields_is_what_is_known_to_change_no_number(
     later = ("family", "n_kv_heads", "ff_dim", "rope_theta", "norm_eps") if "model" in get_type_hints(schema) else ()
     known = {f"model.{key}" for key in later}
     known |= {f"data.{key}" for key in OF_A_FILE} if get_type_hints(schema).get("data") is MessagesConfig else set()
+    known |= {"classes", *(f"tune.{part.name}" for part in fields(TuneConfig))} if task == "count" else set()
     assert set(identity.marks(schema).as_before) == known, "pin the fingerprints with the field as before, and without"
 
 

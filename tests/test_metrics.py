@@ -32,6 +32,14 @@ ENTRIES = ["data=entries", "data.path=mine.json"]
 
 TASK_RUNS: dict[str, list[str]] = {
     "tokenize": ["task=tokenize"],
+    "bpe": ["task=bpe", "data=text", "data.path=mine.txt", "vocab_size=300", "text=It was cold"],
+    "attention_ways": ["task=attention_ways", "batch_size=2", "tokens=8", "emb_dim=16", "num_heads=2", "repeats=1"],
+    "flops": ["task=flops", "tokens_per_second=[100]"],
+    "kv_cache": ["task=kv_cache", "latent_dim=64", "window=1024"],
+    "experts": ["task=experts"],
+    "cached_text": ["task=cached_text", *SHAPE[1:], "max_new_tokens=4"],
+    "grid": ["task=grid", "data=text", "data.path=mine.txt", "max_length=16"],
+    "judges": ["task=judges"],
     "windows": ["task=windows", "data=text", "data.path=mine.txt"],
     "attention": ["experiment=ch03_1_weight_transfer"],
     "count": ["task=count", *SHAPE[1:]],
@@ -68,6 +76,7 @@ TASK_RUNS: dict[str, list[str]] = {
     "verify": ["task=verify"],
     "coverage": ["task=coverage"],
     "lint": ["task=lint"],
+    "where": ["task=where", "of=ch06_*", "value=0.95"],
     "list": ["task=list"],
     "cache": ["task=cache"],
 }
@@ -114,7 +123,7 @@ def test_whatever_a_task_returns_is_declared(task: str, place: Path, monkeypatch
         run(compose.compose(TASK_RUNS[first]))
         key, _, files = given.partition("=")
         words += [f"{key}={path}" for path in list(Path().glob(files))[:1]] if given else []
-    if task == "calibrate":
+    if task in ("calibrate", "judges"):
         for asset in catalogue.JUDGED.values():
             real(asset)
     if task in ("judge", "calibrate"):

@@ -19,17 +19,21 @@ KEPT = (
 )
 
 
-def one_job(composed: "DictConfig") -> None:
-    """Do the run that Hydra has composed, alone or in a sweep."""
-    from scratchlab.cli import outcome
+def one_job(composed: "DictConfig") -> float:
+    """Do the run that Hydra has composed, alone or in a sweep; the number that a sweeper which searches goes by."""
+    from scratchlab.cli import objective, outcome
     from scratchlab.launch import compose
 
+    number = objective.NONE
     log_to_terminal()  # it may be another process that a launcher has started
     with outcome.one_job() as job:
         chosen = compose.current_choices()
         config = compose.typed(composed, chosen["task"])
         job.is_(config)
-        job.ends(run(config, compose.reference(chosen), job.choices).get("exit_code", 0))
+        result = run(config, compose.reference(chosen), job.choices)
+        number = objective.of(config, result["metrics"])
+        job.ends(result.get("exit_code", 0))
+    return number
 
 
 def log_to_terminal() -> None:

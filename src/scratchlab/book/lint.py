@@ -1,10 +1,11 @@
-"""Check the published claims themselves, before any run: numbers that cannot be, and comparisons across splits."""
+"""Check what was published, before any run: numbers that cannot be, mixed baselines, prose against tables."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from scratchlab import stats
+from scratchlab.book import printed, prose
 from scratchlab.book.claims import Stated, of
 from scratchlab.book.experiments import Experiment
 from scratchlab.runs.claim import RELATIONS, Claim, ClaimKind, Direction
@@ -19,16 +20,17 @@ SAME_DATA = ("data", "data.split", "data.split_seed", "data.size", "data.source"
 @dataclass(frozen=True)
 class Finding:
     experiment: str
+    """For a row of a table that no experiment runs: the row."""
     rule: str
-    """unattainable, mixed_baseline, copied, duplicate, conflict, unlikely_count, unknown_experiment or
-    undeclared_metric.
+    """unattainable, mixed_baseline, copied, duplicate, conflict, unlikely_count, unknown_experiment,
+    undeclared_metric, sentence, table_against_log or command.
     """
     metric: str
     text: str
 
 
-def check(experiments: Mapping[str, Experiment]) -> list[Finding]:
-    """Every finding over these experiments, in their order."""
+def check(experiments: Mapping[str, Experiment], prints: printed.Printed | None = None) -> list[Finding]:
+    """Every finding over these experiments, in their order, and over what else was printed (default: all of it)."""
     stated = of(experiments.values())
     found: list[Finding] = []
     for s in stated:
@@ -40,6 +42,7 @@ def check(experiments: Mapping[str, Experiment]) -> list[Finding]:
         found += _contradicts_values(s, stated)
     found += _duplicates(stated)
     found += _copied_rows(stated)
+    found += [Finding(**vars(slip)) for slip in prose.check(prints or printed.read(), stated)]
     return list(dict.fromkeys(found))
 
 

@@ -33,4 +33,8 @@ def name_task(arguments: list[str]) -> list[str]:
     wanted = swept.removeprefix("glob(").removesuffix(")")
     chosen = [path for name, path in experiments.paths().items() if matches(name, wanted)]
     tasks = {experiments.read(path).task for path in chosen}
-    return [*arguments, f"task={tasks.pop()}"] if len(tasks) == 1 else arguments
+    if len(tasks) != 1:
+        return arguments
+    place = next(number for number, word in enumerate(arguments) if word.startswith("experiment="))
+    # beside the experiment: after an option, as --config-dir FOLDER, no further overrides are read
+    return [*arguments[:place], f"task={tasks.pop()}", *arguments[place:]]

@@ -63,7 +63,14 @@ class JudgeConfig:
             raise ValueError(
                 f"judge.prompt has the fields {found}; must have {{question}}, {{output}}, {{response}}, once"
             )
-        for key, least in (("num_ctx", 1), ("max_tokens", 0), ("retries", 0), ("concurrency", 1), ("wait", 0)):
+        for key, least in (
+            ("num_ctx", 1),
+            ("max_tokens", 0),
+            ("retries", 0),
+            ("concurrency", 1),
+            ("wait", 0),
+            ("temperature", 0),
+        ):
             if getattr(self, key) < least:
                 raise ValueError(f"judge.{key}={getattr(self, key)}: must be at least {least}")
         for key in ("timeout", "load_timeout"):

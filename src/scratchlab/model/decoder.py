@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from scratchlab.model.cache import KeyValueCache
 from scratchlab.model.config import DecoderConfig
@@ -54,6 +55,8 @@ class Decoder(nn.Module, ABC):
     A class, not a protocol: whoever uses a decoder uses it as a `nn.Module` too, and no type says both.
     """
 
+    checkpoints = False
+    """Whether training keeps only what each block reads, and computes the rest again on its way back."""
     config: DecoderConfig
     tok_emb: nn.Embedding
     final_norm: nn.Module
@@ -98,7 +101,10 @@ class Decoder(nn.Module, ABC):
         positions = torch.arange(ids.shape[1], device=ids.device)
         x = self.embed(ids, positions)
         for block in self.blocks:
-            x = block(x, positions)
+            if self.checkpoints and torch.is_grad_enabled():
+                x = checkpoint(block, x, positions, use_reentrant=False)  # dropout's draws are kept and made again
+            else:
+                x = block(x, positions)
         return x
 
     def forward(self, ids: Tensor, where: Tensor | None = None) -> Tensor:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from scratchlab.book.exercises import EXERCISES, numbers
+from scratchlab.book.exercises import EXERCISES, numbers, part
 from scratchlab.book.experiments import Experiment
 from scratchlab.evidence.verdicts import Answer
 from scratchlab.runs.claim import ClaimKind
@@ -89,12 +89,19 @@ def coverage(rows: Rows, experiments: Mapping[str, Experiment]) -> list[list[str
     table = []
     for number, words in EXERCISES.items():
         names = [name for name, experiment in experiments.items() if number in numbers(experiment.exercise)]
-        counts = Counter(row["verdict"] for row in rows if row["experiment"] in names)
-        if not names:
-            state = "no experiment"
-        elif not counts:
-            state = "no claims"
-        else:
-            state = ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common())
-        table.append([number, words, ", ".join(names), state])
+        table.append([number, words, ", ".join(names), _state(names, rows) if names else "no experiment"])
     return table
+
+
+def beyond(rows: Sequence[Mapping[str, Any]], experiments: Mapping[str, Experiment]) -> list[list[str]]:
+    """One line a part of the book that no exercise is about: part, its experiments, the state of their claims."""
+    parts: dict[str, list[str]] = {}
+    for name, experiment in experiments.items():
+        if not numbers(experiment.exercise) and (of := part(name)):
+            parts.setdefault(of, []).append(name)
+    return [[of, ", ".join(names), _state(names, rows)] for of, names in sorted(parts.items())]
+
+
+def _state(names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
+    counts = Counter(row["verdict"] for row in rows if row["experiment"] in names)
+    return ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common()) or "no claims"

@@ -9,8 +9,10 @@ from typing import Any
 
 LONGEST_NAME, LONGEST_PART = 120, 255
 """Characters of a run's name; bytes of a part of a path, beyond which file systems refuse it."""
-LARGEST = 2**63 - 1
-"""Whole numbers beyond it fit no tensor and no file."""
+LARGEST, LARGEST_SEED = 10**9, 2**63 - 1
+"""Whole numbers: of nothing that is counted here could there be more; and what a generator takes for a seed."""
+LARGEST_FLOAT = 3.4e38
+"""Beyond it, 32 bits hold no number."""
 
 
 def check(values: Mapping[str, Any]) -> None:
@@ -34,10 +36,14 @@ def _number(key: str, value: Any) -> None:
     elif isinstance(value, list | tuple):
         for item in value:
             _number(key, item)
-    elif isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{key}={value}: must be a finite number")
-    elif isinstance(value, int) and abs(value) > LARGEST:
-        raise ValueError(f"{key}={value}: must be a whole number from -{LARGEST} to {LARGEST}")
+    elif isinstance(value, float) and not abs(value) <= LARGEST_FLOAT:
+        limit = f", at most {LARGEST_FLOAT:g}" if math.isfinite(value) else ""
+        raise ValueError(f"{key}={value}: must be a finite number{limit}")
+    elif isinstance(value, int):
+        seed = "seed" in key.rpartition(".")[2]
+        largest = LARGEST_SEED if seed else LARGEST
+        if abs(value) > largest:
+            raise ValueError(f"{key}={value}: must be a whole number from -{largest} to {largest}")
 
 
 def check_name(name: str) -> None:

@@ -1,6 +1,6 @@
 """A published statement about a run's metric, as the run's configuration carries it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -25,6 +25,29 @@ class Direction(Enum):
     higher = "higher"
     lower = "lower"
     same = "same"
+
+
+@dataclass(kw_only=True, frozen=True)
+class Print:
+    """One time that a number was printed: the value, and what is known of the run behind it."""
+
+    value: Any
+    device: str = ""
+    torch: str = ""
+    """Version or versions, as `2.2.1 to 2.6`."""
+    date: str = ""
+    edition: str = ""
+    """Commit or edition, or what was different in it."""
+    source: str = ""
+    """Default: that of the claim."""
+    replicate: bool = False
+    """Another run of the same recipe, with draws of its own: one of a sample."""
+
+    @property
+    def words(self) -> str:
+        """The run behind it, in words."""
+        parts = (self.device, self.torch and f"torch {self.torch}", self.date, self.edition)
+        return ", ".join(part for part in parts if part) or "no more is known"
 
 
 @dataclass(kw_only=True, frozen=True)
@@ -61,6 +84,8 @@ class Claim:
     """A judged score: who judged, as parts of the judge's card: `backend=ollama, model=llama3`."""
     device: str = ""
     """A time, a ratio of times or a peak of memory: the device it was measured on."""
+    history: list[Print] = field(default_factory=list)
+    """Every time that this cell was printed, `value` itself included, where it was printed more than once."""
 
     def __post_init__(self) -> None:
         what = f"claim {self.kind.name} {self.metric}"
@@ -73,6 +98,8 @@ class Claim:
             )
         if not self.is_finding and (self.asks or self.asks_versus):
             raise ValueError(f"{what}: asks={self.asks} asks_versus={self.asks_versus}; only a finding asks again")
+        if self.history and self.value is None:
+            raise ValueError(f"{what}: a history of values, but no value")
         if self.direction is Direction.same and self.margin <= 0:
             raise ValueError(f"{what}: margin={self.margin}; `same` needs a margin above 0")
         if self.kind is ClaimKind.count and not (self.n > 0 and 0 < self.probability < 1):

@@ -30,6 +30,9 @@ class ComputeConfig:
     """bfloat16: computed so by autocast; weights and optimizer stay in float32."""
     compile: bool = False
     """Compile a model's blocks, for training, evaluation and generation alike."""
+    checkpoint_activations: bool = bookkeeping(False)
+    """Keep only each block's input for the way back and compute the rest again there, to the same numbers: less memory
+    in training for about a third more time."""
     threads: int = bookkeeping(0)
     """CPU threads; 0 leaves torch's choice."""
     reuse_frozen: bool = bookkeeping(True)
@@ -96,6 +99,8 @@ class Run:
     """Where records go."""
     force: bool = bookkeeping(False)
     """Repeat a run that is already done."""
+    optimize: str = bookkeeping("")
+    """The metric by which a sweeper that searches goes, as val_loss; empty: a preferred one of the validation split."""
     compute: ComputeConfig = field(default_factory=ComputeConfig)
     tracking: TrackingConfig = bookkeeping(default_factory=TrackingConfig)
     claims: list[Claim] = bookkeeping(default_factory=list)

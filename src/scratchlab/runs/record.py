@@ -21,7 +21,7 @@ from scratchlab.files import LOADER, dotted, to_json, with_numbers
 from scratchlab.files import write_atomically as write_atomically  # offered here too
 from scratchlab.matching import matches
 from scratchlab.runs import environment
-from scratchlab.runs.aside import LOCK, put_aside
+from scratchlab.runs.aside import LOCK, drop_state, put_aside
 from scratchlab.runs.checks import check
 from scratchlab.runs.config import Run
 from scratchlab.runs.identity import fingerprint, flatten, plain
@@ -95,9 +95,9 @@ def keep(
     with _locked(config.out, folder):
         finished = _finished(config, folder, inputs) if config.reusable and not config.force else None
         if finished is not None:
+            drop_state(folder)
             return finished, True
-        if config.reusable:
-            put_aside(folder, first=(RESULT,))
+        put_aside(folder, first=(RESULT,))  # of a run that is done anew each time, too
         said = {"changes": changes, "choices": dict(choices or {})}
         return _execute(config, task, folder, inputs, said, tracker), False
 
@@ -112,9 +112,7 @@ def _locked(out: str, folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except Timeout:
-        raise RuntimeError(
-            f"another process is writing {folder}; wait for it, or change something of the run"
-        ) from None
+        raise RuntimeError(f"another process is writing {folder}; wait for it, or change the run") from None
     except OSError as error:
         raise OSError(
             f"out={out}: {folder} cannot be written ({error.strerror or error}); possible: out=FOLDER, one that can"
@@ -181,6 +179,7 @@ def _execute(
             _write_result(folder, result)
             ending.recorded = True
             tracker.finish(metrics, status)
+    drop_state(folder)
     return result
 
 

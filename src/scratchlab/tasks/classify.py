@@ -108,7 +108,6 @@ def classify(config: Classify, record: "Record") -> dict[str, Any]:
     evaluate.write_predictions(record, predictions)
     if config.save:
         before.save_model(model)
-    before.drop_state()
     return (
         {f"{name}_accuracy": found.accuracy for name, found in predictions.items()}
         | {f"{name}_loss": found.loss for name, found in predictions.items()}

@@ -139,5 +139,4 @@ def pretrain(config: Pretrain, record: "Record") -> dict[str, Any]:
     if config.save_checkpoint:
         weights.save_state(model, record.folder / continued.CHECKPOINT, optimizer)
         weights.save_state(model, record.folder / continued.WEIGHTS)
-    before.drop_state()
     return metrics | seen.metrics(model)

@@ -18,6 +18,8 @@ from scratchlab.model.classifier import class_logits
 from scratchlab.model.compute import Compute
 from scratchlab.model.config import Position
 from scratchlab.model.decoder import Decoder
+from scratchlab.model.rounded import RoundedFrozen
+from scratchlab.model.vocabulary_loss import vocabulary_loss
 from scratchlab.runs.record import Record
 from scratchlab.training import steps
 
@@ -55,17 +57,18 @@ def next_token_loss(model: nn.Module, machine: Compute) -> Callable[[tuple[Tenso
     return loss_of
 
 
-def target_loss(model: nn.Module, machine: Compute) -> Callable[[instructions.Batch], Tensor]:
+def target_loss(model: Decoder, machine: Compute) -> Callable[[instructions.Batch], Tensor]:
     """The mean cross-entropy over a batch's targets; zero, with gradients of zero, for a batch that has none."""
+    frozen = RoundedFrozen(model)
 
     def loss_of(batch: instructions.Batch) -> Tensor:
         ids, targets = (part.to(machine.device) for part in batch)
         wanted = targets != instructions.IGNORE
-        with machine.autocast():
-            logits = model(ids, wanted).float()  # of the vocabulary's many columns, only the rows that count
-        if not len(logits):
-            return logits.sum() * 0  # the mean over no target is NaN, and would make every weight NaN
-        return F.cross_entropy(logits, targets[wanted])
+        with machine.autocast(), frozen():
+            x = model.states(ids)[wanted]  # of the vocabulary's many columns, only the rows that count
+            if not len(x):
+                return model.head(x).float().sum() * 0  # the mean over no target is NaN, and would make every weight so
+            return vocabulary_loss(model, x, targets[wanted])
 
     return loss_of
 

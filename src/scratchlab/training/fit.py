@@ -47,6 +47,8 @@ class Parts:
     """Indices of a batch's examples: their order is part of the record."""
     counts: Mapping[str, Callable[[Any], int]] = field(default_factory=dict)
     """What else is counted over the training batches, by metric."""
+    targets: Callable[[Any], int] | None = None
+    """What a batch's loss is the mean over, counted; None: its rows."""
     seed: int | None = None
     """Seeds the generator right before batch 0, as in chapters 6 and 7; None goes on from the draws so far, as in 5."""
     measures_first: bool = False
@@ -85,19 +87,16 @@ class Seen:
 def fit(parts: Parts, settings: TrainConfig, record: Record, resume: Resume, *, what: str) -> Seen:
     """Train to the end, from where this run was stopped if it was; `what` names it beside the progress bar."""
     seen = Seen(counts=dict.fromkeys(parts.counts, 0))
-
-    def counted_loss(batch: Any) -> Tensor:
-        _count(parts, seen, batch)
-        return parts.loss_of(batch)
-
     steps = Steps(
         parts.model,
         parts.loader,
         parts.optimizer,
-        counted_loss,
+        parts.loss_of,
         epochs=settings.epochs,
         accumulate=settings.accumulate,
         before_update=parts.before_update,
+        before_batch=lambda batch: _count(parts, seen, batch),
+        targets=parts.targets,
     )
     notes = resume.go_on(steps)
     if notes is None:
@@ -115,6 +114,8 @@ def fit(parts: Parts, settings: TrainConfig, record: Record, resume: Resume, *, 
             _end_epoch(parts, seen, step.epoch, record)
         seen.seconds = time.perf_counter() - started
         resume.keep(steps, seen)
+    if steps.rows:
+        record.computed["rows_at_a_time"] = steps.rows
     if parts.examples is not None:
         record.hashes["batch_order"] = hashlib.sha256(np.array(seen.order, dtype=np.int64).tobytes()).hexdigest()
     draw_curves(record)

@@ -22,6 +22,7 @@ from torch import nn
 from scratchlab.files import in_one_step
 from scratchlab.model.state_files import load_checkpoint, save_state
 from scratchlab.runs import aside, environment
+from scratchlab.runs.aside import STATE as STATE  # offered here too
 from scratchlab.runs.record import MODEL, Record, read_history, result_or_warning, write_atomically
 from scratchlab.training.steps import Steps
 
@@ -29,8 +30,6 @@ log = logging.getLogger(__name__)
 
 TRAINED = "checkpoint/trained.json"
 """What training measured and on what; written after the weights."""
-STATE = "checkpoint/training.pt"
-"""Where training stands; gone when it is done."""
 
 
 @dataclass
@@ -148,10 +147,6 @@ class Resume:
         except (OSError, RuntimeError) as error:  # a full disk is no reason to lose the training as well
             log.warning("the state of training could not be kept (%s); a kill would cost all of it", error)
         self._last = time.monotonic()
-
-    def drop_state(self) -> None:
-        """Nothing is left to go on with."""
-        (self.record.folder / STATE).unlink(missing_ok=True)
 
     def _stopped(self) -> Iterator[Path]:
         """What earlier attempts at this run left, the last first, back to one that came to its end."""

@@ -1,7 +1,7 @@
 """Hold published claims against measured runs: five verdicts, each with its test in plain words."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from scratchlab.book.claims import Stated
@@ -12,6 +12,7 @@ from scratchlab.evidence.verdicts import single, versus
 from scratchlab.evidence.verdicts.comparable import usable
 from scratchlab.evidence.verdicts.family import Misses, misses
 from scratchlab.evidence.verdicts.outcome import Answer, Decision, Verdict
+from scratchlab.evidence.verdicts.prints import with_prints
 from scratchlab.evidence.verdicts.score import score
 from scratchlab.runs.claim import Claim, ClaimKind, Direction
 
@@ -40,7 +41,7 @@ def decide(
         if isinstance(arm, Decision):
             return replace(arm, notes=(*arm.notes, *notes))
         arms.append(arm)
-    found = _tested(claim, arms, names, experiments)
+    found = with_prints(_tested(claim, arms, names, experiments), claim, arms[0])
     return replace(found, notes=(*found.notes, *notes))
 
 
@@ -89,6 +90,7 @@ def row(stated: Stated, found: Decision) -> dict[str, Any]:
         "detectable": found.detectable,
         "chance_of_a_miss": found.chance,
         "p": found.p,
+        "sample": asdict(found.sample) if found.sample else None,
         "notes": list(found.notes),
         "versus": claim.versus,
         "asks": claim.asks,

@@ -26,6 +26,20 @@ class Answer(Enum):
 
 
 @dataclass(frozen=True)
+class Sample:
+    """Our seeds against published runs of the same recipe: two samples, whatever the verdict."""
+
+    size: int
+    """Published runs."""
+    mean: float
+    """Of those."""
+    difference: float
+    """Ours less theirs, of the means."""
+    interval: tuple[float, float]
+    p: float
+
+
+@dataclass(frozen=True)
 class Decision:
     verdict: Verdict
     reason: str
@@ -49,4 +63,6 @@ class Decision:
     """Largest chance of NOT_REPRODUCED if the claim holds; 0 where chance has no part in the test, or none was made."""
     p: float | None = None
     """NOT_REPRODUCED by a test that can miss: the chance of a miss at least as large."""
+    sample: Sample | None = None
+    """Where the claim's history has replicates enough."""
     notes: tuple[str, ...] = ()
