@@ -19,6 +19,7 @@ from omegaconf import OmegaConf
 from synthetic import write_run
 
 from scratchlab.book import experiments
+from scratchlab.data.config import MessagesConfig
 from scratchlab.evidence.runs import arms, read_run, read_runs
 from scratchlab.files import resource
 from scratchlab.launch import compose
@@ -87,6 +88,7 @@ LLAMA = {
     "qkv_bias": False,
     **dict.fromkeys(("drop_rate_emb", "drop_rate_shortcut", "drop_rate_attn"), 0.0),
 }
+OF_A_FILE = ("path", "text", "label", "split_column")
 PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "TuneConfig.lora_rank": ({"trainable": Trainable.lora, "lora_rank": 8, "lora_alpha": 8.0}, {"lora_rank": 4}),
     "TuneConfig.lora_alpha": ({"trainable": Trainable.lora, "lora_rank": 8, "lora_alpha": 8.0}, {"lora_alpha": 4.0}),
@@ -99,6 +101,7 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "CorpusConfig.source": ({}, {"source": "file", "path": "f"}),
     "MessagesConfig.size": ({"source": "messages", "size": 200}, {}),
     "MessagesConfig.source": ({}, {"source": "messages", "size": 200}),
+    **{f"MessagesConfig.{key}": ({"source": "file", "path": "f"}, {}) for key in OF_A_FILE},
     "InstructionsConfig.source": ({}, {"source": "alpaca"}),
     "InstructionsConfig.path": ({"source": "file", "path": "f"}, {}),
     "PretrainTraining.initial_lr": ({"warmup": 5}, {}),
@@ -206,7 +209,7 @@ def test_every_field_changes_the_fingerprint_unless_it_is_marked_or_has_no_effec
 
 
 LEFT_OUT = (
-    *("plan", "retry", "fail_fast"),
+    *("plan", "retry", "fail_fast", "metrics"),
     *("name", "exercise", "out", "force", "optimize", "tracking", "claims", "compute.threads", "save"),
     *("checkpoint_minutes", "compute.checkpoint_activations"),
     *("compute.reuse_frozen", "compute.frozen_gigabytes", "compute.only_needed"),
@@ -221,11 +224,10 @@ def test_what_is_marked_at_a_task_s_fields_is_what_is_known_to_change_no_number(
     keys = {mark for mark in LEFT_OUT if _has(schema, mark)}
     assert set(identity.marks(schema).bookkeeping) == keys
     later = ("family", "n_kv_heads", "ff_dim", "rope_theta", "norm_eps") if "model" in get_type_hints(schema) else ()
-    found = set(identity.marks(schema).as_before)
-    own = {"classes", *(f"tune.{part.name}" for part in fields(TuneConfig))} if task == "count" else set()
-    assert found == own | {f"model.{key}" for key in later}, (
-        "pin the fingerprints with the field as before, and without"
-    )
+    known = {f"model.{key}" for key in later}
+    known |= {f"data.{key}" for key in OF_A_FILE} if get_type_hints(schema).get("data") is MessagesConfig else set()
+    known |= {"classes", *(f"tune.{part.name}" for part in fields(TuneConfig))} if task == "count" else set()
+    assert set(identity.marks(schema).as_before) == known, "pin the fingerprints with the field as before, and without"
 
 
 def _has(schema: Any, key: str) -> bool:

@@ -180,7 +180,7 @@ def test_every_failed_job_is_told_and_the_others_are_tabled(launcher: str, tmp_p
     assert [line.split(":")[1].split()[1] for line in told] == ["1", "3"]
     assert " model.context_length=8 " in told[0] and " model.context_length=9 " in told[1]
     assert all("makes rows of" in line for line in told)
-    assert "[model.context_length=64]" in done.stdout and "[model.context_length=72]" in done.stdout
+    assert "context_length=64 " in done.stdout and "context_length=72 " in done.stdout
     assert "2 of 4 jobs are done" in done.stderr
     logs = [(folder / record.LOG).read_text() for folder in record.folders(tmp_path / "outputs")]
     assert done.stderr.count("epoch 1: train accuracy") == sum("epoch 1: train accuracy" in text for text in logs) == 2

@@ -3,7 +3,7 @@
 from scratchlab.book import experiments
 from scratchlab.matching import matches
 
-LISTS = ("select", "seeds", "claim", "chapter", "exercise", "factors")
+LISTS = ("select", "seeds", "claim", "chapter", "exercise", "factors", "metrics")
 """Keys whose value is a list with commas, which Hydra would take for a sweep."""
 
 OF_THE_SWEEP = ("plan", "retry", "fail_fast", "launch")
@@ -18,13 +18,13 @@ def prepare(arguments: list[str]) -> list[str]:
 
 
 def quote_lists(arguments: list[str]) -> list[str]:
-    """Put the values of `LISTS` in quotes where they hold commas or `=`, but not in a sweep, nor twice."""
+    """Put values of `LISTS` in quotes where Hydra would not take them whole, if there are none; not in a sweep."""
     if {"-m", "--multirun"} & set(arguments):
         return arguments
     quoted = []
     for argument in arguments:
         key, _, value = argument.partition("=")
-        plain = key in LISTS and ("," in value or "=" in value) and value[0] not in "'\"[{"
+        plain = key in (*LISTS, "baseline") and set(",=") & set(value) and value[0] not in "'\"[{"
         quoted.append(f"{key}='{value}'" if plain else argument)
     return quoted
 

@@ -153,7 +153,7 @@ def show(sweep: Path) -> int:
     # two jobs are one run where an override has no effect
     done = list(dict.fromkeys(Path(e.folder) for e, (state, _) in zip(entries, states, strict=True) if state == "done"))
     if done and len(entries) > 1:
-        tables.show_sweep(done)
+        tables.show_sweep(done, sweep)
     codes = []
     for entry, (state, reason) in zip(entries, states, strict=True):
         if state == "done":

@@ -38,7 +38,7 @@ class Kind:
     """The option in conf/data that takes a file of one's own; empty where there is none."""
 
 
-MESSAGES = Kind("messages", readers.messages, "rows")
+MESSAGES = Kind("messages", readers.messages, "rows", own="csv")
 CORPUS = Kind("corpus", readers.text, "characters", own="text")
 ENTRIES = Kind("entries", readers.entries, "entries", own="entries")
 KINDS = (MESSAGES, CORPUS, ENTRIES)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from scratchlab.book.experiments import Experiment
+from scratchlab.evidence import sweeps
 from scratchlab.evidence.configuration import Published
 from scratchlab.evidence.gather import Evidence, gather
 from scratchlab.evidence.predictions import PREDICTIONS, SCORES
@@ -46,6 +47,8 @@ def pack(
     contents = {
         f"records/{r.folder.parent.name}/{r.folder.name}/{f.name}": f.read_bytes() for r in runs for f in _files(r)
     }
+    # the order of a sweep decides which arm is the baseline
+    contents |= {f"records/{p.relative_to(out)}": p.read_bytes() for p in sweeps.of(Path(out), runs)}
     there = {run.name for run in runs}
     used = {
         name: {"file": e.path.name, "local": e.local, "content": e.content}

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from scratchlab.evidence import parsing, predictions
+from scratchlab.evidence.labels import differing as differing  # offered here too
+from scratchlab.evidence.labels import labels
 from scratchlab.evidence.predictions import PREDICTIONS, Items
 from scratchlab.files import dotted, with_numbers
 from scratchlab.matching import matches
@@ -135,12 +137,13 @@ class RunRecord:
         return predictions.read(self.folder)[0].get(split)
 
 
-def read_run(folder: Path) -> RunRecord:
+def read_run(folder: Path | str) -> RunRecord:
     """Read one folder, whatever state it is in; `RunRecord.problems` says what is wrong with it.
 
     A record that is not what a run writes is `unreadable`: it does not speak. One whose numbers are partly impossible,
     or are not those of its own predictions, speaks with the others.
     """
+    folder = Path(folder)
     nested, problem = parsing.config(folder)
     problems = [problem] if problem else []
     config = dotted(nested, keep=("claims",))
@@ -242,7 +245,7 @@ class Arm:
 
     name: str
     label: str
-    """The name, with what tells it from other arms of the same name."""
+    """What it is called in tables and plots; see `labels`."""
     config: dict[str, Any]
     """Flat, without the seed and what cannot change a number."""
     runs: tuple[RunRecord, ...]
@@ -277,18 +280,4 @@ def arms(runs: Iterable[RunRecord]) -> list[Arm]:
         first, last = group[0], latest_of_each_seed(group)
         older = tuple(run for run in group if not any(run is other for other in last))
         found.append(Arm(first.name, first.name, first.acting, tuple(last), older, tuple(lost.get(key, ()))))
-    return [_labelled(arm, [other for other in found if other.name == arm.name]) for arm in found]
-
-
-def _labelled(arm: Arm, namesakes: list[Arm]) -> Arm:
-    keys = differing(namesakes)
-    if not keys:
-        return arm
-    told = ", ".join(f"{key}={arm.config.get(key, '-')}" for key in keys)
-    return replace(arm, label=f"{arm.name} [{told}]")
-
-
-def differing(found: Sequence[Arm]) -> list[str]:
-    """The configuration keys whose values are not the same in all arms."""
-    keys = list(dict.fromkeys(key for arm in found for key in arm.config))
-    return [key for key in keys if len({json.dumps(arm.config.get(key), default=str) for arm in found}) > 1]
+    return [replace(arm, label=label) for arm, label in zip(found, labels(found), strict=True)]

@@ -128,14 +128,15 @@ def compose(overrides: list[str]) -> Run:
     return typed(composed, composed.hydra.runtime.choices.task)
 
 
-def reference(choices: dict[str, Any]) -> Run | None:
+def reference(choices: dict[str, Any], overrides: Iterable[str] | None = None) -> Run | None:
     """The same experiment (or task) as published: without any override.
 
-    None if it says nothing without one, or if the job is just that: composing it again would tell nothing.
+    `overrides`: those of the job; None: of the one that Hydra is running. None if it says nothing without one, or if
+    the job is just that: composing it again would tell nothing.
     """
     chosen = "experiment" if choices.get("experiment") else "task"
-    given = {word.partition("=")[0] for word in HydraConfig.get().overrides.task}
-    if given <= {chosen, *SAME_RUN}:
+    words = HydraConfig.get().overrides.task if overrides is None else overrides
+    if {word.partition("=")[0] for word in words} <= {chosen, *SAME_RUN}:
         return None
     try:
         return compose([f"{chosen}={choices[chosen]}"])

@@ -124,7 +124,7 @@ def _of_texts() -> Iterator[Metric]:
     yield from _alike("ids ids_of_pieces", Unit.ids, seedless=True)
     yield from _alike("new_ids inputs", Unit.ids)
     yield from _alike("pieces decoded", Unit.text, seedless=True)
-    yield from _alike("text texts", Unit.text)
+    yield from _alike("text texts classes", Unit.text)
     yield from _alike("round_trip ways_equal low_is_less_random", Unit.flag)
     yield Metric("reads_per_token", Unit.ratio)
     for way in ("temperature_0", "top_k_1", "sampling"):

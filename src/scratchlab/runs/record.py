@@ -173,7 +173,7 @@ def _execute(
                 metrics["peak_memory_bytes"] = environment.memory_peak()
             result = _result(config, record, status, error, said, metrics) | {
                 "seconds": round(time.perf_counter() - clock, 3),
-                "started": started.isoformat(timespec="seconds"),
+                "started": started.isoformat(timespec="milliseconds"),
             }
             record.close()
             _write_result(folder, result)
@@ -227,13 +227,13 @@ def signature(config: Run, record: Record) -> str:
     return "|".join(parts)
 
 
-def read_result(folder: Path) -> dict[str, Any] | None:
+def read_result(folder: Path | str) -> dict[str, Any] | None:
     """The result in a run's folder; None if the run never came to an end.
 
     Raises:
         ValueError: the file is damaged; names it.
     """
-    path = folder / RESULT
+    path = Path(folder) / RESULT
     if not path.is_file():
         return None
     try:
@@ -255,9 +255,9 @@ def result_or_warning(folder: Path) -> dict[str, Any] | None:
         return None
 
 
-def read_history(folder: Path) -> list[dict[str, Any]]:
+def read_history(folder: Path | str) -> list[dict[str, Any]]:
     """The lines of a run's history; a last line cut short by a kill is left out, a damaged one too, with a warning."""
-    path = folder / HISTORY
+    path = Path(folder) / HISTORY
     if not path.is_file():
         return []
     lines = path.read_text(encoding="utf-8", errors="replace").split("\n")

@@ -54,6 +54,7 @@ class Ablate(Run):
 def ablate(config: Ablate, record: "Record") -> dict[str, Any]:
     from scratchlab.evidence import compare
     from scratchlab.evidence.baseline import choose_metric
+    from scratchlab.evidence.gather import Comparison
     from scratchlab.report import formats, tables, terminal
 
     planned = config.arms()
@@ -65,10 +66,10 @@ def ablate(config: Ablate, record: "Record") -> dict[str, Any]:
     rows = compare.rows(found, baseline, metric, declared={arm.label: arm.keys for arm in planned})
     for row, arm in zip(rows, found, strict=True):
         row["command"] = _command(config, next(p for p in planned if p.label == arm.name))
-    columns, cells = tables.cells(rows, metric)
-    title = f"{config.of}, {config.design.name}: {len(found)} arms against {baseline.label}"
-    formats.write(record, "table", rows, columns, cells, title=title)
-    tables.show(f"{title}; mean over seeds ± sample standard deviation, accuracies in %", rows, metric)
+    task, why = f"{config.of}, {config.design.name}", "the arm that the design starts from"
+    one = Comparison(task, metric, baseline, found, rows, {}, why)
+    formats.write_comparisons(record, "table", [one])
+    tables.show(one)
     for line in failed:
         terminal.say(f"failed: {line}")
     terminal.say(f"written to {record.folder}/table.json (and .md, .tex, .csv)")

@@ -1,4 +1,4 @@
-"""Talk to a trained run in the terminal, or to a model as it comes: it answers, or a classifier says spam or ham."""
+"""Talk to a trained run in the terminal, or to a model as it comes: it answers, or a classifier names the class."""
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 class Chat(Run):
     task: ClassVar[str] = "chat"
     recorded: ClassVar[bool] = False
-    classes: ClassVar[tuple[str, ...]] = ()
-    """Of a model as it comes: it has none."""
 
     run: str = ""
     """A finished run: its folder, or its name below `out`; empty where `weights` say who answers."""
@@ -58,9 +56,10 @@ def chat(config: Chat, record: "Record") -> dict[str, Any]:
 
     found: Any = config
     measured: dict[str, Any] = {}
+    classes: tuple[str, ...] = ()
     if config.run:
         trained = trained_runs.load(trained_runs.find(config.run, config.out))
-        model, found, measured = trained.model, trained.config, trained.metrics
+        model, found, measured, classes = trained.model, trained.config, trained.metrics, trained.classes
     elif config.weights.source is not WeightSource.random:
         model = weights.build(config.model, config.weights)[0].eval()
     else:
@@ -69,11 +68,11 @@ def chat(config: Chat, record: "Record") -> dict[str, Any]:
     machine.prepare(model)
     torch.manual_seed(config.seed)
     reply: Callable[[str], Iterable[str]]
-    if found.classes:
+    if classes:
         length = measured["padded_length"]
 
         def reply(line: str) -> Iterable[str]:
-            return [classified(model, found, length, line, machine)]
+            return [classified(model, found, classes, length, line, machine)]
     else:
 
         def reply(line: str) -> Iterable[str]:
@@ -113,7 +112,9 @@ def answered(model: "Decoder", run: Any, config: Chat, line: str, machine: "Comp
         yield from extract_while_written(run.prompt, sampling.to_text(model.tokenizer, tokens))
 
 
-def classified(model: "Decoder", run: Any, length: int | None, line: str, machine: "Compute") -> str:
+def classified(
+    model: "Decoder", run: Any, classes: tuple[str, ...], length: int | None, line: str, machine: "Compute"
+) -> str:
     """The class of a message and its probability; the message is brought to the length that training had."""
     import torch
 
@@ -125,4 +126,4 @@ def classified(model: "Decoder", run: Any, length: int | None, line: str, machin
         logits = class_logits(model, torch.tensor([ids], device=machine.device), run.position)[0]
     probabilities = logits.float().softmax(dim=-1)
     best = int(probabilities.argmax())
-    return f"{run.classes[best]} {probabilities[best].item():.4f}"
+    return f"{classes[best]} {probabilities[best].item():.4f}"

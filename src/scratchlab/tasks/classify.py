@@ -1,10 +1,11 @@
-"""Fine-tune a model to tell spam from ham: chapter 6, its exercises, and every row of the book's table of variants."""
+"""Fine-tune a model to tell spam from ham, or classes of your own: chapter 6, and all rows of its table of variants."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from scratchlab.data.config import MessagesConfig
+from scratchlab.data.sources import FILE
 from scratchlab.model.config import Position
 from scratchlab.runs.identity import bookkeeping
 from scratchlab.training.config import TrainConfig
@@ -17,13 +18,12 @@ if TYPE_CHECKING:
 @dataclass(kw_only=True)
 class ClassifyTraining(TrainConfig):
     ignore_index: int = -100
-    """A label that the loss leaves out (row 18); no label has a value other than 0 and 1."""
+    """A label that the loss leaves out (row 18); labels are 0, 1 and so on, one a class."""
 
 
 @dataclass(kw_only=True)
 class Classify(FineTuning):
     task: ClassVar[str] = "classify"
-    classes: ClassVar[tuple[str, ...]] = ("ham", "spam")
 
     # a default, because omegaconf 2.3 cannot expand a missing part that holds a union (data.pad_to)
     data: MessagesConfig = field(default_factory=MessagesConfig)
@@ -45,11 +45,16 @@ class Classify(FineTuning):
                 f"data.pad_to=none with train.batch_size={self.train.batch_size}: rows of unequal length make no "
                 f"batch; possible: train.batch_size=1 train.accumulate={self.train.batch_size}, for the same update"
             )
-        if 0 <= self.train.ignore_index < len(self.classes):
+        own = self.data.source == FILE  # it is not read before the run
+        if 0 <= self.train.ignore_index and (own or self.train.ignore_index < len(self.classes)):
             raise ValueError(
                 f"train.ignore_index={self.train.ignore_index}: this is a class, whose examples would all be left "
-                "out; possible: any number but 0 and 1"
+                f"out; possible: {'a number below 0' if own else 'any number but 0 and 1'}"
             )
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.data.classes
 
     def idle(self) -> dict[str, str]:
         index = self.train.ignore_index
@@ -111,4 +116,5 @@ def classify(config: Classify, record: "Record") -> dict[str, Any]:
             "examples_seen": config.train.epochs * len(loaders["train"]) * config.train.batch_size,
         }
         | seen.metrics(model)
+        | ({"classes": list(config.classes)} if config.data.source == FILE else {})
     )

@@ -159,13 +159,21 @@ def predict(
     return Predictions(found[0], found[1], found[2].softmax(dim=-1), loss)
 
 
+def _told(found: Predictions) -> Tensor:
+    two = found.probabilities.shape[1] == 2
+    return found.probabilities[:, 1] if two else found.probabilities[torch.arange(len(found.labels)), found.labels]
+
+
 def write_predictions(record: Record, predictions: dict[str, Predictions]) -> None:
-    """Write predictions.csv: one line an example, `probability` that of spam, sorted by index within each split."""
+    """Write predictions.csv: one line an example, sorted by index within each split.
+
+    `probability` is that of class 1 (spam) where there are two; of more classes, that of the example's own label.
+    """
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(["split", "index", "label", "prediction", "probability"])
     for name, found in predictions.items():
-        columns = (found.indices, found.labels, found.predicted, found.probabilities[:, 1])
+        columns = (found.indices, found.labels, found.predicted, _told(found))
         for index, label, prediction, probability in sorted(zip(*(c.tolist() for c in columns), strict=True)):
             writer.writerow([name, index, label, prediction, f"{probability:.9g}"])
     record.write_text("predictions.csv", table.getvalue())
