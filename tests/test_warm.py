@@ -62,7 +62,8 @@ def test_what_a_run_sets_is_met_by_no_other_and_a_kill_ends_only_that_run(
     assert states[0] == states[1] == states[2]
     assert (states[0]["seeded"], states[0]["environment"], states[0]["blocked"]) == ("False", "", "set()")
     assert "float32" in states[0]["dtype"] and states[0]["deterministic"] == "False"
-    assert "_hand_on" not in states[0]["handlers"] and "SIG_IGN" not in states[0]["handlers"]
+    # that of SIGTERM is the last; SIGINT may come ignored from a shell that runs the tests in the background
+    assert "_hand_on" not in states[0]["handlers"] and states[0]["handlers"].endswith(f"{signal.SIG_DFL!r}]")
 
 
 @pytest.mark.vocabulary

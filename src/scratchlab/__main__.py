@@ -9,6 +9,7 @@ from scratchlab.cli import arguments, help
 from scratchlab.launch.execute import run
 from scratchlab.progress import ToConsole, on_a_terminal
 from scratchlab.runs import signals
+from scratchlab.runs.config import Run
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -31,7 +32,7 @@ def one_job(composed: "DictConfig") -> float:
         if job is None:
             return number
         chosen = compose.current_choices()
-        config = compose.typed(composed, chosen["task"])
+        config: Run = compose.typed(composed, chosen["task"])
         if config.plan:
             from scratchlab.launch import plan_table
 

@@ -169,6 +169,6 @@ def draw_curves(record: Record) -> None:
     history = read_history(record.folder)
     if any("val_loss" in line for line in history):
         losses = ("train_loss", "val_loss")
-    plots.curves(history, losses, by="step", path=record.folder / LOSS_CURVES, raw="batch_loss")
+        plots.curves(history, losses, by="step", path=record.folder / LOSS_CURVES, raw="batch_loss")
     if any("val_accuracy" in line for line in history):
         plots.curves(history, ("train_accuracy", "val_accuracy"), by="epoch", path=record.folder / ACCURACY_CURVES)
