@@ -14,8 +14,9 @@ quickstart: $(VENV)/installed
 quickstart-real: $(VENV)/installed
 	$(BIN)/scratchlab experiment=quickstart_smol
 
+# a process for each core; files stay whole, since their tests share what is dear to make
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
