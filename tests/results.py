@@ -1,0 +1,62 @@
+"""Make a folder of results from records: a bundle, and pages that are made from the bundle alone.
+
+    python tests/results.py NAME OUTPUTS
+
+Packs the runs below OUTPUTS that belong to results/NAME, and writes its pages. `test_results.py` makes the pages again
+from every bundle and holds them against those that are there.
+"""
+
+import re
+import shutil
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+from scratchlab.launch import compose
+from scratchlab.launch.execute import run
+
+RESULTS = Path(__file__).resolve().parents[1] / "results"
+SELECT = {"smol_ch06": "smol_ch06_*"}
+"""What a folder of results is about."""
+BASELINE = {"smol_ch06": "smol_ch06_row01_baseline"}
+BUNDLE = "bundle.zip"
+
+
+def pages(bundle: Path, name: str, folder: Path) -> dict[str, str]:
+    """The pages of a bundle, by file; `folder` is an empty one to work in."""
+    with zipfile.ZipFile(bundle) as packed:
+        for member in packed.namelist():
+            if member.startswith("records/"):
+                place = folder / "outputs" / member.removeprefix("records/")
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_bytes(packed.read(member))
+    words = [f"select='{SELECT[name]}'", f"out={folder / 'outputs'}"]
+    compared = Path(run(compose.compose(["task=compare", f"baseline={BASELINE[name]}", *words]))["folder"])
+    reproduced = Path(run(compose.compose(["task=reproduce", *words]))["folder"])
+    return {
+        "table.md": (compared / "table.md").read_text(encoding="utf-8"),
+        "table.csv": (compared / "table.csv").read_text(encoding="utf-8"),
+        "findings.md": (reproduced / "findings.md").read_text(encoding="utf-8"),
+    }
+
+
+def main() -> None:
+    name, made = sys.argv[1], Path(sys.argv[2])
+    place = RESULTS / name
+    place.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        outputs = Path(folder) / "packed" / "outputs"
+        for record in sorted(made.glob(SELECT[name])):
+            shutil.copytree(record, outputs / record.name)
+        for config in outputs.rglob("config.yaml"):  # where they were made is nobody's business, and no part of a run
+            config.write_text(re.sub(r"^out: .*$", "out: outputs", config.read_text(), flags=re.MULTILINE))
+        words = [f"select='{SELECT[name]}'", f"baseline={BASELINE[name]}", f"out={outputs}"]
+        shutil.copyfile(Path(run(compose.compose(["task=bundle", *words]))["folder"]) / BUNDLE, place / BUNDLE)
+        for file, text in pages(place / BUNDLE, name, Path(folder) / "pages").items():
+            (place / file).write_text(text, encoding="utf-8")
+            print(place / file)
+
+
+if __name__ == "__main__":
+    main()
