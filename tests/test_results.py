@@ -6,8 +6,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
-import results
 
+import results
 from scratchlab.launch import compose
 from scratchlab.launch.execute import run
 
