@@ -6,12 +6,14 @@ Packs the runs below OUTPUTS that belong to results/NAME, and writes its pages. 
 from every bundle and holds them against those that are there.
 """
 
+import os
 import re
 import shutil
 import sys
 import tempfile
 import zipfile
 from pathlib import Path
+from unittest.mock import patch
 
 from scratchlab.launch import compose
 from scratchlab.launch.execute import run
@@ -32,8 +34,10 @@ def pages(bundle: Path, name: str, folder: Path) -> dict[str, str]:
                 place.parent.mkdir(parents=True, exist_ok=True)
                 place.write_bytes(packed.read(member))
     words = [f"select='{SELECT[name]}'", f"out={folder / 'outputs'}"]
-    compared = Path(run(compose.compose(["task=compare", f"baseline={BASELINE[name]}", *words]))["folder"])
-    reproduced = Path(run(compose.compose(["task=reproduce", *words]))["folder"])
+    # from the bundle alone: what is told with the data at hand would differ from machine to machine
+    with patch.dict(os.environ, {"SCRATCHLAB_MIRROR": "", "SCRATCHLAB_CACHE": str(folder / "cache")}):
+        compared = Path(run(compose.compose(["task=compare", f"baseline={BASELINE[name]}", *words]))["folder"])
+        reproduced = Path(run(compose.compose(["task=reproduce", *words]))["folder"])
     return {
         "table.md": (compared / "table.md").read_text(encoding="utf-8"),
         "table.csv": (compared / "table.csv").read_text(encoding="utf-8"),
