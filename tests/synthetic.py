@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,22 @@ def write_run(
     lines = [json.dumps({"step": step, "batch_loss": float(loss)}) for step, loss in enumerate(losses)]
     (folder / "history.jsonl").write_text("\n".join(lines) + "\n")
     return folder
+
+
+def repacked(path: Path, name: str, content: bytes, manifest: str = "") -> Path:
+    """A copy of a bundle with one file changed; with `manifest`, the name of that file, its hash is put right there."""
+    with zipfile.ZipFile(path) as archive:
+        contents = {member: archive.read(member) for member in archive.namelist()}
+    contents[name] = content
+    if manifest:
+        listed = json.loads(contents[manifest])
+        listed["sha256"][name] = hashlib.sha256(content).hexdigest()
+        contents[manifest] = json.dumps(listed).encode()
+    other = path.with_name("changed.zip")
+    with zipfile.ZipFile(other, "w") as archive:
+        for member, data in contents.items():
+            archive.writestr(member, data)
+    return other
 
 
 def write_predictions(folder: Path, correct: np.ndarray) -> None:

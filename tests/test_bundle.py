@@ -9,7 +9,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from synthetic import write_run
+from synthetic import repacked, write_run
 
 from scratchlab.book import experiments
 from scratchlab.evidence import bundle
@@ -44,22 +44,12 @@ def packed(tmp_path: Path) -> Path:
 
 def rewritten(path: Path, name_ends: str, old: str, new: str, *, forge: bool = False) -> Path:
     """A copy with one text replaced in the first file of that name; `forge`: with its hash put right."""
-    import hashlib
-
     with zipfile.ZipFile(path) as archive:
-        contents = {name: archive.read(name) for name in archive.namelist()}
-    name = next(n for n in sorted(contents) if n.endswith(name_ends))
-    assert old.encode() in contents[name]
-    contents[name] = contents[name].replace(old.encode(), new.encode(), 1)
-    if forge:
-        manifest = json.loads(contents[bundle.MANIFEST])
-        manifest["sha256"][name] = hashlib.sha256(contents[name]).hexdigest()
-        contents[bundle.MANIFEST] = json.dumps(manifest).encode()
-    other = path.with_name("changed.zip")
-    with zipfile.ZipFile(other, "w") as archive:
-        for n, data in contents.items():
-            archive.writestr(n, data)
-    return other
+        name = next(n for n in sorted(archive.namelist()) if n.endswith(name_ends))
+        content = archive.read(name)
+    assert old.encode() in content
+    changed = content.replace(old.encode(), new.encode(), 1)
+    return repacked(path, name, changed, bundle.MANIFEST if forge else "")
 
 
 def test_an_untouched_bundle_verifies(packed: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from conftest import GENERATED, TINY, command
-from synthetic import write_run
+from synthetic import repacked, write_run
 
 from scratchlab.__main__ import run
 from scratchlab.assets import catalogue
@@ -211,21 +211,11 @@ def packed(consistent: Path, tmp_path: Path) -> Path:
 
 def forged(path: Path, change: Any, name: str) -> list[str]:
     """What verify says of a copy with one JSON file changed and its hash put right."""
-    import hashlib
-
     with zipfile.ZipFile(path) as archive:
-        contents = {n: archive.read(n) for n in archive.namelist()}
-    found = json.loads(contents[name])
+        found = json.loads(archive.read(name))
     change(found)
-    contents[name] = json.dumps(found).encode()
-    if name != bundle.MANIFEST:
-        manifest = json.loads(contents[bundle.MANIFEST])
-        manifest["sha256"][name] = hashlib.sha256(contents[name]).hexdigest()
-        contents[bundle.MANIFEST] = json.dumps(manifest).encode()
-    other = path.with_name("forged.zip")
-    with zipfile.ZipFile(other, "w") as archive:
-        for n, data in contents.items():
-            archive.writestr(n, data)
+    manifest = "" if name == bundle.MANIFEST else bundle.MANIFEST
+    other = repacked(path, name, json.dumps(found).encode(), manifest)
     return verify(other, experiments.read_all(), PUBLISHED)
 
 

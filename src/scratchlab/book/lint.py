@@ -8,6 +8,7 @@ from scratchlab import stats
 from scratchlab.book import printed, prose
 from scratchlab.book.claims import Stated, of
 from scratchlab.book.experiments import Experiment
+from scratchlab.runs.checks import is_number
 from scratchlab.runs.claim import RELATIONS, Claim, ClaimKind, Direction
 from scratchlab.runs.metrics import NOT_DECLARED, Unit, metric
 
@@ -56,8 +57,9 @@ def _percent(claim: Claim) -> str:
 
 
 def _is_proportion(claim: Claim) -> bool:
-    number = isinstance(claim.value, int | float) and not isinstance(claim.value, bool)
-    return claim.n > 0 and number and metric(claim.metric).unit is Unit.fraction and 0 <= claim.value <= 1
+    return (
+        claim.n > 0 and is_number(claim.value) and metric(claim.metric).unit is Unit.fraction and 0 <= claim.value <= 1
+    )
 
 
 def _unattainable(s: Stated, stated: Sequence[Stated]) -> Iterator[Finding]:

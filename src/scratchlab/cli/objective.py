@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from scratchlab.matching import nearest
+from scratchlab.runs.checks import is_number
 from scratchlab.runs.config import Run
 from scratchlab.runs.metrics import metric, preferred
 
@@ -18,7 +19,7 @@ def of(config: Run, measured: Mapping[str, Any]) -> float:
     Raises:
         ValueError: the run has no such number.
     """
-    numbers = {name: float(value) for name, value in measured.items() if _is_number(value)}
+    numbers = {name: float(value) for name, value in measured.items() if is_number(value)}
     if config.optimize:
         if config.optimize not in numbers:
             raise ValueError(
@@ -31,7 +32,3 @@ def of(config: Run, measured: Mapping[str, Any]) -> float:
     there += [name for name in numbers if metric(name).split == "val"]
     chosen = next((name for name in there if metric(name).split == "val"), next(iter(there), ""))
     return numbers.get(chosen, NONE)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -19,6 +19,7 @@ from scratchlab.evidence.predictions import PREDICTIONS, Items
 from scratchlab.files import dotted, with_numbers
 from scratchlab.matching import matches
 from scratchlab.runs import identity, record, registry
+from scratchlab.runs.checks import is_number
 
 __all__ = [
     "PREDICTIONS",
@@ -265,7 +266,7 @@ class Arm:
     def values(self, metric: str) -> list[float]:
         """The metric of every run that has it as a number, in order of seeds."""
         found = [run.metrics.get(metric) for run in self.runs]
-        return [float(value) for value in found if isinstance(value, int | float) and not isinstance(value, bool)]
+        return [float(value) for value in found if is_number(value)]
 
 
 def arms(runs: Iterable[RunRecord]) -> list[Arm]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from scratchlab.book.claims import Stated
 from scratchlab.evidence.verdicts.advice import cap_of
 from scratchlab.evidence.verdicts.single import TOLERANCE, half_a_digit
+from scratchlab.runs.checks import is_number
 from scratchlab.runs.claim import Claim, ClaimKind, Print
 from scratchlab.runs.metrics import metric
 
@@ -41,18 +42,14 @@ def places(stated: Iterable[Stated], name: str, value: float, environment: str) 
     """Every published value of a metric, the nearest first; `environment` is a class such as `cpu float32`."""
     found = []
     for s in stated:
-        if s.claim.metric != name or not _is_number(s.claim.value):
+        if s.claim.metric != name or not is_number(s.claim.value):
             continue
         own = Print(value=s.claim.value, source=s.claim.source)
         for one in s.claim.history or [own]:
-            if _is_number(one.value):
+            if is_number(one.value):
                 tolerance, why = allowed(s.claim, one.value, environment)
                 found.append(Place(s.experiment, s.claim, one, value - one.value, tolerance, why))
     return sorted(found, key=lambda place: (abs(place.difference), place.times, place.experiment))
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def allowed(claim: Claim, printed: float, environment: str) -> tuple[float, str]:

@@ -5,7 +5,7 @@ import os
 import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 LONGEST_NAME, LONGEST_PART = 120, 255
 """Characters of a run's name; bytes of a part of a path, beyond which file systems refuse it."""
@@ -45,6 +45,22 @@ def _number(key: str, value: Any) -> None:
         largest = LARGEST_SEED if any_size else LARGEST
         if abs(value) > largest:
             raise ValueError(f"{key}={value}: must be a whole number from -{largest} to {largest}")
+
+
+def at_least(least: int, owner: object, *keys: str, prefix: str = "") -> None:
+    """Fields of a configuration that count something; `prefix` stands before them on the command line.
+
+    Raises:
+        ValueError: one is below `least`.
+    """
+    for key in keys:
+        if getattr(owner, key) < least:
+            raise ValueError(f"{prefix}{key}={getattr(owner, key)}: must be at least {least}")
+
+
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Whether what was read or stated is a number; `true` and `false` are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def check_name(name: str) -> None:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
+from scratchlab.runs.checks import is_number
+
 
 class Unit(Enum):
     fraction = auto()
@@ -102,7 +104,7 @@ class Metric:
         """A value for a sentence or a cell: fractions in percent, long lists and texts cut."""
         if value is None:
             return "-"
-        if isinstance(value, int | float) and not isinstance(value, bool):
+        if is_number(value):
             if self.unit is Unit.fraction:
                 return f"{100 * value:.2f}%"
             return f"{value:,}" if isinstance(value, int) else f"{value:.6g}"

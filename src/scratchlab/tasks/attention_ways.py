@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from scratchlab.runs.checks import at_least
 from scratchlab.runs.config import Run
 
 if TYPE_CHECKING:
@@ -29,9 +30,7 @@ class AttentionWays(Run):
     """How often each way is timed; the least time counts."""
 
     def __post_init__(self) -> None:
-        for key in ("batch_size", "tokens", "emb_dim", "num_heads", "repeats"):
-            if getattr(self, key) < 1:
-                raise ValueError(f"{key}={getattr(self, key)}: must be at least 1")
+        at_least(1, self, "batch_size", "tokens", "emb_dim", "num_heads", "repeats")
         if self.emb_dim % self.num_heads:
             divisors = [n for n in range(1, 65) if self.emb_dim % n == 0]
             raise ValueError(

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from scratchlab.data.config import CorpusConfig
+from scratchlab.runs.checks import at_least
 from scratchlab.runs.config import Run
 
 if TYPE_CHECKING:
@@ -23,8 +24,7 @@ class BPE(Run):
     """What is encoded with it."""
 
     def __post_init__(self) -> None:
-        if self.vocab_size < 1:
-            raise ValueError(f"vocab_size={self.vocab_size}: must be at least 1")
+        at_least(1, self, "vocab_size")
 
     def inputs(self) -> dict[str, str]:
         return self.data.inputs()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from scratchlab.generation.config import SamplingConfig
 from scratchlab.model.config import ModelConfig, WeightsConfig, check_vocabulary
+from scratchlab.runs.checks import at_least
 from scratchlab.runs.config import Run
 
 if TYPE_CHECKING:
@@ -26,8 +27,7 @@ class CachedText(Run):
         check_vocabulary(self.model)
         if not self.prompt:
             raise ValueError("prompt='': must hold at least one character to go on from")
-        if self.max_new_tokens < 1:
-            raise ValueError(f"max_new_tokens={self.max_new_tokens}: must be at least 1")
+        at_least(1, self, "max_new_tokens")
         self.weights.check(self.model)
 
     def inputs(self) -> dict[str, str]:

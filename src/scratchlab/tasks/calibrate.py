@@ -6,6 +6,7 @@ from itertools import repeat
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from scratchlab.judging.config import JudgeBackend, JudgeConfig
+from scratchlab.runs.checks import at_least
 from scratchlab.runs.config import Run
 
 if TYPE_CHECKING:
@@ -27,8 +28,7 @@ class Calibrate(Run):
     def __post_init__(self) -> None:
         if self.judge.backend is JudgeBackend.none:
             raise ValueError("judge=none: there is nobody to calibrate; possible: judge=ollama, judge=openai")
-        if self.rounds < 1:
-            raise ValueError(f"rounds={self.rounds}: must be at least 1")
+        at_least(1, self, "rounds")
 
     def inputs(self) -> dict[str, str]:
         from scratchlab.assets import catalogue

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from scratchlab.runs.checks import at_least
 from scratchlab.runs.config import Run
 
 if TYPE_CHECKING:
@@ -26,9 +27,7 @@ class Experts(Run):
     """Of one parameter; 2 in bfloat16."""
 
     def __post_init__(self) -> None:
-        for key in ("emb_dim", "hidden_dim", "experts", "active", "bytes_each"):
-            if getattr(self, key) < 1:
-                raise ValueError(f"{key}={getattr(self, key)}: must be at least 1")
+        at_least(1, self, "emb_dim", "hidden_dim", "experts", "active", "bytes_each")
         if self.active > self.experts:
             raise ValueError(f"active={self.active}: possible: 1 to experts={self.experts}")
         if self.hidden_dim % self.experts:

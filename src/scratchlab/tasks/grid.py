@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from scratchlab.data.config import CorpusConfig
+from scratchlab.runs.checks import at_least
 from scratchlab.runs.config import Run
 
 if TYPE_CHECKING:
@@ -34,8 +35,7 @@ class Grid(Run):
     epochs: list[int] = field(default_factory=lambda: [5, 10, 15, 20, 25])
 
     def __post_init__(self) -> None:
-        if self.max_length < 1:
-            raise ValueError(f"max_length={self.max_length}: must be at least 1")
+        at_least(1, self, "max_length")
         for key in AXES:
             values = getattr(self, key)
             least = 1 if key in ("batch_sizes", "warmups", "epochs") else 0

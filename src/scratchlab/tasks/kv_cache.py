@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from scratchlab.runs.checks import at_least
 from scratchlab.runs.config import Run
 
 if TYPE_CHECKING:
@@ -31,10 +32,8 @@ class KVCache(Run):
     """Sliding windows: layers with a window to each layer without."""
 
     def __post_init__(self) -> None:
-        names = ("emb_dim", "n_heads", "n_layers", "tokens", "batch_size", "bytes_each", "heads_per_group")
-        for key in (*names, "window_layers_each"):
-            if getattr(self, key) < 1:
-                raise ValueError(f"{key}={getattr(self, key)}: must be at least 1")
+        at_least(1, self, "emb_dim", "n_heads", "n_layers", "tokens", "batch_size", "bytes_each", "heads_per_group")
+        at_least(1, self, "window_layers_each")
         for key in ("latent_dim", "window"):
             if getattr(self, key) < 0:
                 raise ValueError(f"{key}={getattr(self, key)}: must be 0 (none) or above")

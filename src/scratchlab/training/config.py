@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import ClassVar
 
+from scratchlab.runs.checks import at_least
+
 
 @dataclass(kw_only=True)
 class TrainConfig:
@@ -30,8 +32,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for key in ("epochs", "batch_size", "accumulate", "eval_every", "eval_batches"):
             least = self.least_epochs if key == "epochs" else 1
-            if getattr(self, key) < least:
-                raise ValueError(f"train.{key}={getattr(self, key)}: must be at least {least}")
+            at_least(least, self, key, prefix="train.")
         if not 0 < self.lr < 1:
             raise ValueError(f"train.lr={self.lr}: must be above 0 and below 1")
         if not 0 <= self.weight_decay < 1:

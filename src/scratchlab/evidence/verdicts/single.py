@@ -11,6 +11,7 @@ from scratchlab.book.experiments import Experiment
 from scratchlab.evidence.runs import Arm, RunRecord
 from scratchlab.evidence.verdicts.comparable import diverged
 from scratchlab.evidence.verdicts.outcome import Decision, Verdict
+from scratchlab.runs.checks import is_number
 from scratchlab.runs.claim import Claim
 from scratchlab.runs.metrics import Unit, metric
 
@@ -146,7 +147,7 @@ def numbers(value: Any) -> list[float] | None:
     if isinstance(value, list | tuple):
         parts = [numbers(item) for item in value]
         return None if any(part is None for part in parts) else [n for part in parts for n in part or ()]
-    return [value] if isinstance(value, int | float) and not isinstance(value, bool) else None
+    return [value] if is_number(value) else None
 
 
 def half_a_digit(printed: float) -> float:

@@ -8,6 +8,7 @@ from scratchlab.book.experiments import Experiment
 from scratchlab.evidence.configuration import Published, differences, misprint
 from scratchlab.evidence.remarks import ending
 from scratchlab.evidence.runs import RunRecord
+from scratchlab.runs.checks import is_number
 from scratchlab.runs.claim import Claim, ClaimKind
 from scratchlab.runs.metrics import Unit, metric
 
@@ -112,7 +113,7 @@ def _stated_changes(run: RunRecord, experiment: Experiment | None) -> dict[str, 
 
 
 def _same(ours: Any, stated: Any) -> bool:
-    if isinstance(ours, int | float) and not isinstance(ours, bool):
+    if is_number(ours):
         try:
             return float(stated) == float(ours)  # YAML reads 5e-4 as text
         except (TypeError, ValueError):
