@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from scratchlab.book import claims
-from scratchlab.files import LOADER, read_json, with_numbers
+from scratchlab.files import read_json, read_yaml, with_numbers
 from scratchlab.runs import record
 from scratchlab.runs.claim import Claim, ClaimKind
 from scratchlab.runs.metrics import METRICS, Unit
@@ -37,7 +37,7 @@ def config(folder: Path) -> tuple[dict[str, Any], str]:
     if not path.is_file():
         return {}, ""
     try:
-        found = yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)
+        found = read_yaml(path)
         if not isinstance(found, dict):
             return {}, f"{record.CONFIG} is no mapping but {_what(found)}"
         return _with_text_keys(found), ""
