@@ -3,8 +3,9 @@
     python tests/kill_sweeps.py                     # basic and joblib, three kills each
     python tests/kill_sweeps.py joblib --seed 7
 
-The whole process group is killed with SIGKILL, workers included. Under Slurm and Ray, which must be there (cluster/), jobs are in no such group: Ray ends them with the process that asked for them; Slurm goes on with what is in its queue
-after the first kill, and at the others the processes of its jobs are killed too.
+The whole process group is killed with SIGKILL, workers included. Jobs of Slurm and Ray, which must be there
+(cluster/), are in no such group: Ray ends them with the process that asked for them; Slurm goes on with what is in its
+queue after the first kill, and at the others the processes of its jobs are killed too.
 
 In the end the records must be the same: the same fingerprints, metrics, losses and predictions, to the bit. And no job
 that had finished may have been started again: its result is the file that was there at the kill, and nothing of a

@@ -1,15 +1,12 @@
-"""Sweeps on a real Slurm and a real Ray, which are brought up for it (`make cluster`), and what can be told without them."""
+"""Sweeps on a real Slurm and a real Ray, which are brought up for it (`make cluster`)."""
 
 import json
 import os
 import re
 import signal
 import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import kill_sweeps
 import pytest
@@ -18,7 +15,7 @@ from conftest import command
 from test_jobs import CLASSIFY, statuses, sweep
 from test_sweeps import LONG, SMALL, started, under_way, wait_for
 
-from scratchlab.cli import on_cluster, on_slurm
+from scratchlab.cli import on_slurm
 from scratchlab.runs import aside, record
 
 QUICK = {
@@ -26,7 +23,6 @@ QUICK = {
     "ray": ["launch=ray"],
 }
 SCHEDULERS = [pytest.param(name, marks=[pytest.mark.cluster, pytest.mark.timeout(900)]) for name in QUICK]
-on_slurm_only = pytest.mark.parametrize("launcher", SCHEDULERS[:1])
 UPDATES = [*LONG, "train.epochs=4", "train.eval_every=50", "train.eval_batches=1", "checkpoint_minutes=60"]
 """A run of some seconds that keeps its state only when it is asked to stop."""
 
@@ -52,13 +48,12 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], dic
 
 
 @pytest.fixture
-def launcher(
-    request: pytest.FixtureRequest, up: Callable[[str], dict[str, str]], monkeypatch: pytest.MonkeyPatch
-) -> str:
+def launcher(request: pytest.FixtureRequest, up: Callable[[str], dict[str, str]]) -> Iterator[str]:
     name: str = request.param
-    for key, value in up(name).items():
-        monkeypatch.setenv(key, value)
-    return name
+    with pytest.MonkeyPatch.context() as patch:
+        for key, value in up(name).items():
+            patch.setenv(key, value)
+        yield name
 
 
 def told_by(process: "subprocess.Popen[str]") -> str:
@@ -134,7 +129,7 @@ PREEMPTIONS = {
 
 
 @pytest.mark.vocabulary
-@on_slurm_only
+@pytest.mark.parametrize("launcher", SCHEDULERS[:1], indirect=True)
 @pytest.mark.parametrize("how", PREEMPTIONS)
 def test_a_job_that_is_preempted_is_interrupted_put_back_and_loses_no_step(
     launcher: str, how: str, tmp_path: Path
@@ -156,8 +151,9 @@ def test_a_job_that_is_preempted_is_interrupted_put_back_and_loses_no_step(
     assert (before["status"], result["status"]) == ("interrupted", "done"), before["error"]
     assert before["error"] == ("SIGTERM" if how == "requeue" else "SIGUSR2")
     trained = sum("batch_loss" in line for line in record.read_history(first))
-    going_on = re.search(r"from batch (\d+)", (folder / record.LOG).read_text())
-    print(f"{how}: {trained} batches were trained, the second attempt: {going_on and going_on[0]}")
+    going_on = re.search(r"going on after batch (\d+)", (folder / record.LOG).read_text())
+    assert going_on and int(going_on[1]) == trained - 1, "batches count from 0, and none is trained on twice"
+    print(f"{how}: {trained} batches were trained, and then: {going_on[0]}")
     (undisturbed,) = record.folders(whole / "outputs")
     assert (folder / record.HISTORY).read_bytes() == (undisturbed / record.HISTORY).read_bytes()
     assert kill_sweeps.content(cut) == kill_sweeps.content(whole)
