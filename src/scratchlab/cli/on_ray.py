@@ -49,8 +49,10 @@ def launch(launcher: Any, job_overrides: Sequence[Sequence[str]], first: int) ->
     log.info("Ray has %d jobs", len(refs))
     try:
         _wait(ray, launcher, refs)
-    except BaseException:  # asked to stop, above all: jobs on other machines have heard nothing of it
+    except BaseException as stop:
         _cancel(ray, refs)
+        if isinstance(stop, KeyboardInterrupt):  # elsewhere they only now hear of it, and end with their step
+            _wait(ray, launcher, refs)
         raise
     return _results(ray, launcher, refs, job_overrides)
 

@@ -70,8 +70,10 @@ def launch(launcher: Any, job_overrides: Sequence[Sequence[str]], first: int) ->
         log.info("Slurm has %d jobs as %s; they print into %s", len(found), _array(found), _folder(launcher))
         try:
             states = _wait(launcher, listed)
-        except BaseException:  # asked to stop, above all: jobs on other machines have heard nothing of it
+        except BaseException as stop:
             _cancel(list(listed))
+            if isinstance(stop, KeyboardInterrupt):  # elsewhere they only now hear of it, and end with their step
+                _wait(launcher, listed)
             raise
     return _results(launcher, found, states)
 
@@ -107,7 +109,7 @@ def _take_back(sweep: Path, wanted: list[list[str]]) -> None:
                 listed = json.loads(path.read_text(encoding="utf-8"))
                 same = [job for job, words in listed.items() if words in wanted]
                 if waiting := [job for job, (state, _) in (_queue(same) or {}).items() if state == "PENDING"]:
-                    log.info("%d jobs of %s, which was killed, leave the queue for those of now", len(waiting), sweep)
+                    log.info("%d jobs leave the queue, of a sweep that was killed: %s", len(waiting), path.parent)
                     _cancel(waiting)
         except Timeout:  # it is alive, and waits for them
             continue
