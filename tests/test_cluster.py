@@ -108,12 +108,13 @@ def test_a_sweep_that_is_asked_to_stop_ends_its_jobs_with_their_step_and_leaves_
     launcher: str, tmp_path: Path
 ) -> None:
     process = started(*UPDATES, "seed=range(0,6)", "train.epochs=50", *QUICK[launcher], cwd=tmp_path)
-    wait_for(lambda: under_way(tmp_path), process)
+    at_once = min(2, os.cpu_count() or 1)
+    wait_for(lambda: len(under_way(tmp_path)) == at_once, process)
     process.send_signal(signal.SIGTERM)
     told = told_by(process)
     assert process.returncode == 143, told
     ended = statuses(tmp_path / "outputs")
-    assert ended and set(ended) == {"interrupted"}
+    assert ended == ["interrupted"] * at_once
     assert len(list(tmp_path.glob("outputs/*/*/checkpoint/training.pt"))) == len(ended)
     assert len(re.findall("^interrupted: job", told, re.M)) == len(ended)
     assert len(re.findall("^not started: job", told, re.M)) == 6 - len(ended)

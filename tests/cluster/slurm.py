@@ -80,7 +80,7 @@ def up(folder: Path) -> dict[str, str]:
     key.chmod(0o400)
     host = socket.gethostname().partition(".")[0]
     ports = dict(zip(("controller", "daemon"), _free_ports(2), strict=True))
-    conf = CONF.format(host=host, folder=folder, processors=os.cpu_count(), **ports)
+    conf = CONF.format(host=host, folder=folder, processors=min(2, os.cpu_count() or 1), **ports)
     (folder / "slurm.conf").write_text(conf.lstrip())
     given = {**os.environ, **environment(folder)}
     munged = [f"--{what}={folder}/munge{end}" for what, end in (("key-file", ".key"), ("socket", ".socket"))]
