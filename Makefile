@@ -5,13 +5,18 @@ BIN := $(VENV)/bin
 # an environment variable and not -c, so that the versions of build tools are held too
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 
-.PHONY: quickstart test lint slow judge mutants clean
+.PHONY: quickstart quickstart-real test lint slow judge mutants bench clean
 
 quickstart: $(VENV)/installed
 	$(BIN)/scratchlab experiment=quickstart
 
+# real messages, and a real model that the package index has
+quickstart-real: $(VENV)/installed
+	$(BIN)/scratchlab experiment=quickstart_smol
+
+# a process for each core; files stay whole, since their tests share what is dear to make
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
@@ -25,6 +30,10 @@ slow: $(VENV)/installed-dev
 # one small change at a time in the modules that decide numbers: do their tests notice? `make mutants ARGS="--sample 10"`
 mutants: $(VENV)/installed-dev
 	$(BIN)/python tests/mutants.py $(ARGS)
+
+# against the author's package, transformers and peft, on a quiet machine: tables and plot in docs/benchmarks.md
+bench: $(VENV)/installed-bench
+	$(BIN)/python benchmarks/against.py --write $(ARGS)
 
 # the judge's client against a real model: llama.cpp's server, built from source, in an environment of its own
 judge: $(VENV)/installed-dev $(VENV)/judge/installed
@@ -42,6 +51,10 @@ $(VENV)/installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet -e ".[dev]"
 	$(BIN)/python -m pip install --quiet --no-deps llms-from-scratch
 	touch $(VENV)/installed $@
+
+$(VENV)/installed-bench: benchmarks/requirements.txt $(VENV)/installed-dev
+	$(BIN)/python -m pip install --quiet -r benchmarks/requirements.txt
+	touch $@
 
 # not for this very processor (GGML_NATIVE): where a virtual machine shows AMX and forbids it, that crashes
 $(VENV)/judge/installed: constraints.txt | $(VENV)/bin/python

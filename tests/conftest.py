@@ -2,10 +2,11 @@
 
 import os
 import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from forked import Commands
 
 from scratchlab.assets import catalogue
 from scratchlab.assets.fetch import Asset, fetch
@@ -30,6 +31,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--replace-numbers", action="store_true", help="with --record-numbers: those that have, too")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def features(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What frozen blocks give is kept for the tests alone, in their processes too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SCRATCHLAB_FEATURES", str(tmp_path_factory.mktemp("features")))
+        yield
+
+
 @pytest.fixture
 def spam_file() -> Path:
     return real(catalogue.SMS_SPAM)
@@ -47,13 +56,15 @@ def vocabulary(request: pytest.FixtureRequest) -> None:
             pytest.skip(str(error).splitlines()[0])
 
 
+COMMANDS = Commands()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forked_commands() -> Iterator[None]:
+    yield
+    COMMANDS.close()
+
+
 def command(*words: str, cwd: Path, timeout: float = 240, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run `scratchlab` in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "scratchlab", *words],
-        cwd=cwd,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-    )
+    return COMMANDS.run(words, cwd, os.environ | environment, timeout)

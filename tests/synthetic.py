@@ -1,6 +1,8 @@
 """Records with a known truth, written as the contract says, so that verdicts and tables can be held against it."""
 
+import hashlib
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,8 @@ def write_run(
 ) -> Path:
     """Write one finished run; `result` replaces or adds fields, a field given as None is left out."""
     config = {"name": name, "seed": seed} | (config or {})
-    folder = out / name / f"{abs(hash((name, seed, json.dumps(config, sort_keys=True, default=str)))):012x}"[:60]
+    content = json.dumps([name, seed, config], sort_keys=True, default=str)
+    folder = out / name / hashlib.sha256(content.encode()).hexdigest()[:12]
     folder.mkdir(parents=True)
     if correct is None and accuracy is not None:
         correct = outcomes(accuracy, seed=seed)
@@ -54,6 +57,22 @@ def write_run(
     lines = [json.dumps({"step": step, "batch_loss": float(loss)}) for step, loss in enumerate(losses)]
     (folder / "history.jsonl").write_text("\n".join(lines) + "\n")
     return folder
+
+
+def repacked(path: Path, name: str, content: bytes, manifest: str = "") -> Path:
+    """A copy of a bundle with one file changed; with `manifest`, the name of that file, its hash is put right there."""
+    with zipfile.ZipFile(path) as archive:
+        contents = {member: archive.read(member) for member in archive.namelist()}
+    contents[name] = content
+    if manifest:
+        listed = json.loads(contents[manifest])
+        listed["sha256"][name] = hashlib.sha256(content).hexdigest()
+        contents[manifest] = json.dumps(listed).encode()
+    other = path.with_name("changed.zip")
+    with zipfile.ZipFile(other, "w") as archive:
+        for member, data in contents.items():
+            archive.writestr(member, data)
+    return other
 
 
 def write_predictions(folder: Path, correct: np.ndarray) -> None:

@@ -9,10 +9,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from synthetic import write_run
+from synthetic import repacked, write_run
 
 from scratchlab.book import experiments
 from scratchlab.evidence import bundle
+from scratchlab.evidence.verify import verify
 
 BLOCKED = """
 import sys
@@ -43,36 +44,26 @@ def packed(tmp_path: Path) -> Path:
 
 def rewritten(path: Path, name_ends: str, old: str, new: str, *, forge: bool = False) -> Path:
     """A copy with one text replaced in the first file of that name; `forge`: with its hash put right."""
-    import hashlib
-
     with zipfile.ZipFile(path) as archive:
-        contents = {name: archive.read(name) for name in archive.namelist()}
-    name = next(n for n in sorted(contents) if n.endswith(name_ends))
-    assert old.encode() in contents[name]
-    contents[name] = contents[name].replace(old.encode(), new.encode(), 1)
-    if forge:
-        manifest = json.loads(contents[bundle.MANIFEST])
-        manifest["sha256"][name] = hashlib.sha256(contents[name]).hexdigest()
-        contents[bundle.MANIFEST] = json.dumps(manifest).encode()
-    other = path.with_name("changed.zip")
-    with zipfile.ZipFile(other, "w") as archive:
-        for n, data in contents.items():
-            archive.writestr(n, data)
-    return other
+        name = next(n for n in sorted(archive.namelist()) if n.endswith(name_ends))
+        content = archive.read(name)
+    assert old.encode() in content
+    changed = content.replace(old.encode(), new.encode(), 1)
+    return repacked(path, name, changed, bundle.MANIFEST if forge else "")
 
 
 def test_an_untouched_bundle_verifies(packed: Path) -> None:
-    assert bundle.verify(packed, experiments.read_all()) == []
+    assert verify(packed, experiments.read_all()) == []
 
 
 def test_a_changed_file_is_named(packed: Path) -> None:
     changed = rewritten(packed, "predictions.csv", "0.9", "0.8")
-    assert any("predictions.csv: was changed" in line for line in bundle.verify(changed, {}))
+    assert any("predictions.csv: was changed" in line for line in verify(changed, {}))
 
 
 def test_a_forged_metric_is_found_by_its_own_predictions(packed: Path) -> None:
     changed = rewritten(packed, "result.json", '"test_accuracy": 0.95', '"test_accuracy": 0.99', forge=True)
-    lines = bundle.verify(changed, {})
+    lines = verify(changed, {})
     assert any("its predictions give 0.95" in line for line in lines)
     assert any(line.startswith("verdicts[baseline") for line in lines)
 
@@ -81,29 +72,29 @@ def test_a_forged_verdict_is_found(packed: Path) -> None:
     with zipfile.ZipFile(packed) as archive:
         old = json.loads(archive.read("verdicts.json"))[0]["verdict"]
     changed = rewritten(packed, "verdicts.json", old, "FORGED", forge=True)
-    assert any("was FORGED" in line for line in bundle.verify(changed, {}))
+    assert any("was FORGED" in line for line in verify(changed, {}))
 
 
 def test_a_bundle_with_other_claims_than_the_installed_ones_is_told(packed: Path) -> None:
     changed = rewritten(packed, "experiments.json", "0.9567", "0.9568", forge=True)
-    assert any("claims are not those" in line for line in bundle.verify(changed, experiments.read_all()))
+    assert any("claims are not those" in line for line in verify(changed, experiments.read_all()))
 
 
 def test_what_is_no_bundle_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "bundle.zip"
     path.write_text("no zip")
     with pytest.raises(ValueError, match="no zip file"):
-        bundle.verify(path, {})
+        verify(path, {})
 
 
 def test_the_command_verifies_without_torch_weights_or_data(packed: Path, tmp_path: Path) -> None:
     environment = {k: v for k, v in os.environ.items() if k not in ("SCRATCHLAB_MIRROR", "SCRATCHLAB_CACHE")}
 
-    def verify(path: Path) -> subprocess.CompletedProcess[str]:
+    def command_of(path: Path) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-c", BLOCKED, "task=verify", f"bundle={path}", f"out={tmp_path / 'out'}"]
         return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=120)
 
-    good = verify(packed)
+    good = command_of(packed)
     assert good.returncode == 0 and "nothing differs" in good.stdout, good.stderr
-    bad = verify(rewritten(packed, "predictions.csv", "0.9", "0.8"))
+    bad = command_of(rewritten(packed, "predictions.csv", "0.9", "0.8"))
     assert bad.returncode == 1 and "was changed" in bad.stdout, bad.stderr

@@ -150,7 +150,7 @@ def test_arms_of_one_name_are_told_apart_by_what_differs(tmp_path: Path) -> None
     for position in ("first", "last", "mean"):
         arm(tmp_path, "sweep", 270, seeds=(1, 2), config={"position": position})
     found = arms(read_runs(tmp_path))
-    assert {one.label for one in found} == {f"sweep [position={p}]" for p in ("first", "last", "mean")}
+    assert {one.label for one in found} == {f"position={p}" for p in ("first", "last", "mean")}
     assert choose_baseline(found, "position=last").config["position"] == "last"
     with pytest.raises(ValueError, match="3 arms are"):
         choose_baseline(found, "sweep")

@@ -148,7 +148,7 @@ CONF = sorted(compose.CONF.rglob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", CONF, ids=[str(p.relative_to(compose.CONF)) for p in CONF])
-def test_every_option_fits_a_task(path: Path) -> None:
+def test_every_option_fits_a_task(path: Path, tmp_path: Path) -> None:
     group, option = path.parent.name, path.stem
     if path.parent == compose.CONF:
         return  # the primary file is composed by every other case
@@ -158,9 +158,14 @@ def test_every_option_fits_a_task(path: Path) -> None:
         assert f"/schema/{option}" in text, "the type must stand in the list, or nothing is checked"
         return
     users = [task for task in TASKS if f"/{group}:" in (compose.CONF / "task" / f"{task}.yaml").read_text()]
+    if f"- {group}:" in (compose.CONF / f"{compose.PRIMARY}.yaml").read_text():
+        users = ["list"]  # like every other task
     assert users, f"no task chooses from {group}"
     own_file = [f"data.path={__file__}"]
+    own_table = tmp_path / "own.csv"
+    own_table.write_text("text,label\n" + "".join(f"words {n},{n % 2}\n" for n in range(40)))
     beside = {"checkpoint": [f"weights.path={__file__}"], "text": own_file, "entries": own_file}
+    beside["csv"] = [f"data.path={own_table}"]
     beside["smollm2"] = ["model=smollm2_135m"] if group == "weights" else []
     extra = beside.get(option, [])
     problems = []

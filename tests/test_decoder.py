@@ -23,13 +23,14 @@ from scratchlab.launch import compose
 from scratchlab.model import compute, families, tune
 from scratchlab.model.cache import KeyValueCache
 from scratchlab.model.classifier import class_logits
-from scratchlab.model.config import GPTConfig, Position, Trainable, TuneConfig, check_vocabulary
+from scratchlab.model.config import GPTConfig, ModelConfig, Position, Trainable, TuneConfig, check_vocabulary
 from scratchlab.model.decoder import Block, Decoder
 from scratchlab.model.gpt import GPT
 from scratchlab.model.huggingface import save_huggingface
 from scratchlab.model.parameters import count
+from scratchlab.model.shapes import Family
 from scratchlab.model.state_files import load_checkpoint, save_state
-from scratchlab.runs.config import ComputeConfig, Device
+from scratchlab.runs.config import ComputeConfig, Device, Precision
 from scratchlab.text.tokenizer import Tokenizer
 from scratchlab.training import evaluate, steps
 
@@ -133,8 +134,12 @@ class Rotary(Decoder):
 
 def rotary(**changes: int) -> Decoder:
     torch.manual_seed(5)
-    model = Rotary(RotaryConfig(**changes)).eval()
-    with torch.no_grad():  # logits far enough apart that no two texts are alike
+    return spread(Rotary(RotaryConfig(**changes)).eval())
+
+
+def spread(model: Decoder) -> Decoder:
+    """The model with logits far enough apart that no two texts are alike."""
+    with torch.no_grad():
         for parameter in model.parameters():
             if parameter.dim() > 1:
                 parameter.normal_(std=1 / math.sqrt(parameter.shape[-1]))
@@ -147,7 +152,14 @@ def gpt(**changes: int) -> Decoder:
     return families.make(GPTConfig(**sizes)).eval()  # type: ignore[arg-type]
 
 
-FAMILIES = {"gpt": gpt, "rotary": rotary}
+def llama(**changes: int) -> Decoder:
+    torch.manual_seed(5)
+    sizes = {"vocab_size": 258, "context_length": 40, "emb_dim": 32, "n_heads": 4, "n_layers": 3} | changes
+    more = {"n_kv_heads": 2, "ff_dim": 64, "rope_theta": 100.0, "norm_eps": 1e-5}
+    return spread(families.make(ModelConfig(family=Family.llama, **sizes, **more)).eval())  # type: ignore[arg-type]
+
+
+FAMILIES = {"gpt": gpt, "rotary": rotary, "llama": llama}
 TUNINGS = {
     Trainable.all: TuneConfig(),
     Trainable.last_layer: TuneConfig(trainable=Trainable.last_layer),
@@ -209,9 +221,10 @@ def test_where_nothing_trains_the_first_trainable_part_lies_beyond_the_head(make
     assert model.first_trainable() == (0 if tied else 4)
 
 
-def test_a_tied_head_has_no_last_layer_to_train() -> None:
+@pytest.mark.parametrize("make", [rotary, llama])
+def test_a_tied_head_has_no_last_layer_to_train(make: Make) -> None:
     with pytest.raises(ValueError, match="tune=last_layer: the model's head is its token embedding.*tune=last_block"):
-        tune.choose_trainable(rotary(), TUNINGS[Trainable.last_layer], new_head=True)
+        tune.choose_trainable(make(), TUNINGS[Trainable.last_layer], new_head=True)
 
 
 def test_lora_starts_as_the_identity_and_merges_in_any_family(make: Make) -> None:
@@ -232,9 +245,9 @@ def test_lora_starts_as_the_identity_and_merges_in_any_family(make: Make) -> Non
 def test_every_position_is_read_with_the_padding_of_the_model_s_own_tokenizer(make: Make) -> None:
     model = make(vocab_size=50257 if make is gpt else 258)
     pad = model.tokenizer.pad
-    assert pad == (50256 if make is gpt else PAD)
+    assert pad == {gpt: 50256, rotary: PAD, llama: 2}[make]
     tune.add_class_head(model, 2)
-    padded = torch.tensor([[5, 6, 7, pad, pad], [1, 2, 3, 4, END]])
+    padded = torch.tensor([[5, 6, 7, pad, pad], [5, 6, 7, 8, END]])
     logits = model(padded)
     assert logits.shape == (2, 5, 2)
     for position, expected in {
@@ -265,7 +278,7 @@ def test_generation_with_a_cache_is_the_plain_loop_token_for_token(make: Make) -
 
 def test_a_cache_has_the_shape_that_the_family_gives_it() -> None:
     like = torch.zeros(1, 1, 32)
-    for model, heads in ((gpt(), 4), (rotary(), 2)):
+    for model, heads in ((gpt(), 4), (rotary(), 2), (llama(), 2)):
         found = model.new_cache(3, 7, like=like)
         assert [cache.keys.shape for cache in found] == [(3, heads, 7, 8)] * 3
 
@@ -311,7 +324,7 @@ def test_messages_are_padded_and_classified_with_the_tokens_of_the_model() -> No
     logits_of = evaluate.class_logits_of(model, machine, Position.last_real)
     with evaluate.evaluating(model):
         found = evaluate.predict(spam.loaders(encoded.splits, 3)["test"], logits_of)
-        alone = logits_of(torch.tensor([list(b"hi")])).softmax(dim=-1)
+        alone = logits_of((torch.tensor([list(b"hi")]),)).softmax(dim=-1)
     torch.testing.assert_close(found.probabilities[0], alone[0])
 
 
@@ -395,3 +408,28 @@ def test_without_being_asked_nothing_is_compiled(counter: CompileCounter) -> Non
     compute.prepare(ComputeConfig(device=Device.cpu)).prepare(model)
     model(ids())
     assert counter.frame_count == 0
+
+
+@pytest.mark.parametrize(
+    ("described", "has"),
+    [
+        ("processor\t: 0\nflags\t\t: fpu avx512f avx512_bf16 sse\n", True),
+        ("Features\t: fp asimd bf16 sve\n", True),
+        ("flags\t\t: fpu avx2 f16c\n", False),
+        ("", None),
+    ],
+)
+def test_whether_a_processor_multiplies_in_bfloat16_is_read_from_what_the_kernel_says(
+    described: str, has: bool | None
+) -> None:
+    assert compute.has_bfloat16(described) is has
+
+
+@pytest.mark.parametrize("has", [True, False, None])
+def test_bfloat16_on_a_processor_without_it_is_told(
+    has: bool | None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(compute, "has_bfloat16", lambda: has)
+    for precision in Precision:
+        compute.prepare(ComputeConfig(device=Device.cpu, precision=precision))
+    assert ("slower than compute.precision=float32" in caplog.text) is (has is False)

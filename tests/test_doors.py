@@ -19,7 +19,7 @@ from scratchlab.runs.registry import TASKS
 from scratchlab.runs.tracking import Tracker
 
 NEEDS = {
-    "export": ["run=mine", "path=there.pth"],
+    "export": ["run=mine"],
     "chat": ["run=mine"],
     "judge": ["responses=mine.json"],
     "calibrate": ["judge=ollama", "judge.model=llama3"],

@@ -204,3 +204,22 @@ def test_lora_of_exercise_7_4_trains_the_published_number_of_parameters(size: st
         assert count(model.parameters()) == whole
         tune.choose_trainable(model, run.tune, new_head=False)
     assert count(model.parameters(), trainable_only=True) == lora
+
+
+def test_checkpointed_activations_give_the_same_bits_from_less_memory() -> None:
+    torch.manual_seed(2)
+    drop = dict(drop_rate_emb=0.1, drop_rate_shortcut=0.2, drop_rate_attn=0.3)
+    model = GPT(GPTConfig(emb_dim=32, n_heads=4, n_layers=3, vocab_size=61, context_length=24, **drop))  # type: ignore[arg-type]
+    ids = torch.randint(61, (2, 20))
+    found = {}
+    for checkpoints in (False, True):
+        model.checkpoints, kept = checkpoints, []
+        model.zero_grad()
+        torch.manual_seed(7)
+        with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.numel()) or t, lambda t: t):  # noqa: B023
+            loss = model(ids).logsumexp(-1).mean()
+        loss.backward()
+        found[checkpoints] = [loss, torch.rand(3), *(parameter.grad for parameter in model.parameters())], sum(kept)
+    (plain, held), (again, held_less) = found[False], found[True]
+    assert all(torch.equal(a, b) for a, b in zip(plain, again, strict=True))
+    assert held_less < held / 3

@@ -25,6 +25,7 @@ LAYERS = [
     {"launch"},
     {"tasks"},
     {"cli"},
+    {"api"},
     {"__main__"},
 ]
 """Folders, and the modules beside them, from the ground up: each imports only from the layers below its own."""

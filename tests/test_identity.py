@@ -19,10 +19,11 @@ from omegaconf import OmegaConf
 from synthetic import write_run
 
 from scratchlab.book import experiments
+from scratchlab.data.config import MessagesConfig
 from scratchlab.evidence.runs import arms, read_run, read_runs
 from scratchlab.files import resource
 from scratchlab.launch import compose
-from scratchlab.model.config import Trainable, WeightSource
+from scratchlab.model.config import Trainable, TuneConfig, WeightSource
 from scratchlab.model.shapes import Family
 from scratchlab.runs import identity, record, registry
 from scratchlab.runs.claim import Claim
@@ -41,7 +42,7 @@ A line may change when a task's `revision` is raised, because its numbers change
 otherwise. A new experiment or task is a new line. Nothing else is a reason: a line that changes orphans the records of
 everyone who has run it. A new field is `added`, and changes none.
 """
-LINES = {"judge": ["responses=a"], "chat": ["run=a"], "export": ["run=a"]}
+LINES = {"judge": ["responses=a"], "export": ["run=a"]}
 """What a task cannot be composed without; `files` lays it down."""
 
 
@@ -87,6 +88,7 @@ LLAMA = {
     "qkv_bias": False,
     **dict.fromkeys(("drop_rate_emb", "drop_rate_shortcut", "drop_rate_attn"), 0.0),
 }
+OF_A_FILE = ("path", "text", "label", "split_column")
 PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "TuneConfig.lora_rank": ({"trainable": Trainable.lora, "lora_rank": 8, "lora_alpha": 8.0}, {"lora_rank": 4}),
     "TuneConfig.lora_alpha": ({"trainable": Trainable.lora, "lora_rank": 8, "lora_alpha": 8.0}, {"lora_alpha": 4.0}),
@@ -99,6 +101,7 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "CorpusConfig.source": ({}, {"source": "file", "path": "f"}),
     "MessagesConfig.size": ({"source": "messages", "size": 200}, {}),
     "MessagesConfig.source": ({}, {"source": "messages", "size": 200}),
+    **{f"MessagesConfig.{key}": ({"source": "file", "path": "f"}, {}) for key in OF_A_FILE},
     "InstructionsConfig.source": ({}, {"source": "alpaca"}),
     "InstructionsConfig.path": ({"source": "file", "path": "f"}, {}),
     "PretrainTraining.initial_lr": ({"warmup": 5}, {}),
@@ -108,6 +111,7 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "Attention.transfer": ({"variant": Variant.parameters}, {}),
     "Chat.input": ({"text": "a"}, {}),
     "SampleCounts.word": ({}, {"word": "you"}),
+    "Where.metric": ({}, {"metric": "val_accuracy"}),
 }
 """Where a field alone cannot be changed: what to set beside it first, and the change, where no other value will do."""
 ONE_VALUE = {f"model.{key}" for key in ("vocab_size", "family", "n_kv_heads", "ff_dim", "rope_theta", "norm_eps")}
@@ -161,7 +165,7 @@ def legal_pair(config: Run, prefix: str, owner: Any, name: str) -> tuple[Run, Ru
     """Two configurations that differ in this field, and in no other where that can be."""
     key, hint = f"{prefix}{name}", get_type_hints(type(owner))[name]
     before, after = PAIRS.get(f"{type(owner).__name__}.{name}", ({}, {}))
-    if key in ONE_VALUE and config.task in ("count", "dropout"):
+    if key in ONE_VALUE and config.task in ("count", "dropout", "flops"):
         before, after = {}, {}  # about the book's GPT alone
     base = with_values(config, {f"{prefix}{key}": value for key, value in before.items()})
     if after:
@@ -205,7 +209,10 @@ def test_every_field_changes_the_fingerprint_unless_it_is_marked_or_has_no_effec
 
 
 LEFT_OUT = (
-    *("name", "exercise", "out", "force", "tracking", "claims", "compute.threads", "save", "checkpoint_minutes"),
+    *("plan", "retry", "fail_fast", "metrics"),
+    *("name", "exercise", "out", "force", "optimize", "tracking", "claims", "compute.threads", "save"),
+    *("checkpoint_minutes", "compute.checkpoint_activations"),
+    *("compute.reuse_frozen", "compute.frozen_gigabytes", "compute.only_needed"),
     *(f"judge.{key}" for key in ("timeout", "load_timeout", "retries", "wait", "concurrency")),
 )
 """All that is marked in any task, written a second time, so that a mark too many is seen as well as one too few."""
@@ -217,8 +224,10 @@ def test_what_is_marked_at_a_task_s_fields_is_what_is_known_to_change_no_number(
     keys = {mark for mark in LEFT_OUT if _has(schema, mark)}
     assert set(identity.marks(schema).bookkeeping) == keys
     later = ("family", "n_kv_heads", "ff_dim", "rope_theta", "norm_eps") if "model" in get_type_hints(schema) else ()
-    found = set(identity.marks(schema).as_before)
-    assert found == {f"model.{key}" for key in later}, "pin the fingerprints with the field as before, and without"
+    known = {f"model.{key}" for key in later}
+    known |= {f"data.{key}" for key in OF_A_FILE} if get_type_hints(schema).get("data") is MessagesConfig else set()
+    known |= {"classes", *(f"tune.{part.name}" for part in fields(TuneConfig))} if task == "count" else set()
+    assert set(identity.marks(schema).as_before) == known, "pin the fingerprints with the field as before, and without"
 
 
 def _has(schema: Any, key: str) -> bool:

@@ -21,8 +21,8 @@ from scratchlab.runs.tracking import Tracker
 from scratchlab.tasks.instruct import Instruct, instruct
 from scratchlab.text.prompts import render
 from scratchlab.text.tokenizer import gpt2
+from scratchlab.training import evaluate, resume
 from scratchlab.training import fit as fit_module
-from scratchlab.training import resume
 
 pytestmark = pytest.mark.vocabulary
 
@@ -246,6 +246,16 @@ def test_an_epoch_of_the_real_entries_follows_the_author_s_script(variant: str) 
     assert metrics["first_answer_ids"] == theirs.first_answer(64)
 
 
+def test_a_model_as_it_comes_is_measured_and_answers_without_training() -> None:
+    metrics, folder = run("experiment=ch07_main", *QUICK, "train.epochs=0", "save=false")
+    assert metrics["tokens_seen"] == 0 and not {"train_loss", "val_loss", "tokens_per_second"} & set(metrics)
+    assert {"initial_train_loss", "initial_val_loss", "test_loss", "chrf"} <= set(metrics)
+    assert len(json.loads((folder / "responses.json").read_text(encoding="utf-8"))) == metrics["answers"] == 4
+    assert not (folder / "loss.png").exists() and record.read_history(folder) == []
+    with pytest.raises(ValueError, match=r"train.epochs=0: must be at least 1"):
+        compose.compose(["task=classify", "data=messages", "weights=random", "train.epochs=0"])
+
+
 def test_a_run_writes_the_book_s_layout_and_says_how_alike_the_answers_are() -> None:
     metrics, folder = run("experiment=ch07_main", *QUICK)
     written = json.loads((folder / "responses.json").read_text(encoding="utf-8"))
@@ -296,28 +306,33 @@ class Killed(BaseException):
     """Stands for whatever ends a process."""
 
 
-def test_a_run_killed_while_answering_keeps_model_and_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("way", "kept"), [("sampling.temperature=0", 1), ("sampling.temperature=1", 3)])
+def test_a_run_killed_while_answering_keeps_model_and_answers(
+    way: str, kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(responses, "TOGETHER", 3)
-    whole, folder = run("experiment=ch07_main", *QUICK, "name=whole", "out=elsewhere")
+    whole, folder = run("experiment=ch07_main", *QUICK, way, "name=whole", "out=elsewhere")
     answered = (folder / "responses.json").read_text(encoding="utf-8")
-    generate = responses.sampling.generate
-    groups: list[int] = []
+    answers, lines = (folder / responses.ANSWERS).read_text(encoding="utf-8"), []
+    line = responses._line
 
-    def dies_after_three(model: Any, prompts: Any, *rest: Any, **more: Any) -> Any:
-        if len(groups) == 2:  # the sample at the epoch's end, and the first three answers
+    def dies_after_some(*rest: Any) -> str:
+        if len(lines) == kept:
             raise Killed
-        groups.append(len(prompts))
-        return generate(model, prompts, *rest, **more)
+        lines.append(line(*rest))
+        return lines[-1]
 
-    again = partial(run, "experiment=ch07_main", *QUICK, "name=killed")
-    monkeypatch.setattr(responses.sampling, "generate", dies_after_three)
-    with pytest.raises(Killed):
+    again = partial(run, "experiment=ch07_main", *QUICK, way, "name=killed")
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(responses, "_line", dies_after_some)
         again()
-    assert groups == [1, 3]
-    groups.clear()
+    missing: list[list[int]] = []
+    write = responses._answers
+    monkeypatch.setattr(responses, "_answers", lambda *rest: missing.append(rest[2]) or write(*rest))
     metrics, folder = again()
-    assert groups == [1]  # of four answers three were kept, and no epoch ended again
+    assert len(missing[0]) == 4 - kept  # and no epoch ended again, by the lines of the history
     assert (folder / "responses.json").read_text(encoding="utf-8") == answered
+    assert (folder / responses.ANSWERS).read_text(encoding="utf-8") == answers
     assert repeatable(metrics) == repeatable(whole)
     assert len(record.read_history(folder)) == 8 + 2 and (folder / record.MODEL).is_file()
 
@@ -356,15 +371,15 @@ def test_runs_that_differ_only_after_training_train_once(same: str, monkeypatch:
     trained = []
     fit = fit_module.fit
     monkeypatch.setattr(fit_module, "fit", lambda *a, **k: trained.append(1) or fit(*a, **k))
-    generated = []
-    generate = responses.sampling.generate
-    monkeypatch.setattr(responses.sampling, "generate", lambda *a, **k: generated.append(1) or generate(*a, **k))
+    generated: list[int] = []
+    write = responses._answers
+    monkeypatch.setattr(responses, "_answers", lambda *rest: generated.extend(rest[2]) or write(*rest))
     judged = {"judge_score": 50.0, "judge_scored": 4}
     monkeypatch.setattr("scratchlab.judging.scores.check", lambda config: None)
     monkeypatch.setattr("scratchlab.judging.scores.score_and_keep", lambda *_: judged)
     more = ["judge=ollama"] if same == "sampling" else ["judge=ollama", "sampling.temperature=1.0"]
     second, other = run("experiment=ch07_main", *QUICK, *more)
-    assert folder != other and not trained and len(generated) == (same != "sampling")
+    assert folder != other and not trained and len(generated) == (0 if same == "sampling" else 4)
     if same == "sampling":
         told = {"trained_in": f"ch07_main/{folder.name}"}
         assert repeatable(second) == repeatable(first) | judged | told
@@ -379,7 +394,7 @@ def test_runs_that_differ_only_after_training_train_once(same: str, monkeypatch:
 def test_a_broken_last_line_of_answers_is_written_again(tmp_path: Path) -> None:
     path = tmp_path / "answers.jsonl"
     path.write_text('{"index": 0, "ids": [1], "text": "x"}\n{"index": 1, "ids": [2, ', encoding="utf-8")
-    assert responses.read(path) == [[1]]
+    assert responses.read(path) == {0: [1]}
 
 
 def test_the_response_is_what_the_template_finds_in_the_answer() -> None:
@@ -387,3 +402,39 @@ def test_the_response_is_what_the_template_finds_in_the_answer() -> None:
     ids = gpt2().encode(render(template("alpaca"), entry)[1])
     [found] = responses.with_responses(gpt2(), template("alpaca"), [entry], [ids])
     assert found == entry | {"model_response": "O"}
+
+
+def test_a_run_that_lacks_memory_learns_the_same_in_parts_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = ("experiment=ch07_2_masking", *QUICK, "train.batch_size=4")
+    whole, whole_folder = run(*line, "out=elsewhere")
+    target_loss = evaluate.target_loss
+
+    def with_little_memory(*rest: Any) -> Any:
+        loss_of = target_loss(*rest)
+
+        def limited(batch: Any) -> torch.Tensor:
+            if len(batch[0]) > 2 and torch.is_grad_enabled():
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+            return loss_of(batch)
+
+        return limited
+
+    monkeypatch.setattr(evaluate, "target_loss", with_little_memory)
+    parts, folder = run(*line)
+    ours, theirs = (
+        [line["batch_loss"] for line in record.read_history(f) if "batch_loss" in line] for f in (folder, whole_folder)
+    )
+    assert len(ours) > 3 and ours == pytest.approx(theirs, rel=1e-4)
+    assert json.loads((folder / "result.json").read_text())["computed"]["rows_at_a_time"] == 2
+    assert "rows_at_a_time" not in json.loads((whole_folder / "result.json").read_text())["computed"]
+    assert parts["tokens_seen"] == whole["tokens_seen"]
+    assert "out of memory with 4 rows at a time: going on with 2" in (folder / "log.txt").read_text()
+
+
+def test_checkpointed_activations_are_the_same_run_with_the_same_numbers() -> None:
+    line = ("experiment=ch07_main", *QUICK, "dropout=uniform")
+    plain, folder = run(*line, "out=elsewhere")
+    again, other = run(*line, "compute.checkpoint_activations=true")
+    assert folder.name == other.name
+    assert record.read_history(folder) == record.read_history(other)
+    assert repeatable(again) == repeatable(plain)

@@ -13,10 +13,11 @@ import pytest
 from conftest import GENERATED, TINY, command
 from synthetic import write_run
 
+import scratchlab
 from scratchlab.__main__ import run
 from scratchlab.book import claims
 from scratchlab.book.experiments import Experiment, read_all
-from scratchlab.cli.outcome import Entry
+from scratchlab.cli.sweep_folder import Entry
 from scratchlab.evidence.missing import missing_runs
 from scratchlab.evidence.runs import read_run
 from scratchlab.launch import jobs
@@ -41,7 +42,8 @@ LAUNCHERS = [
 
 
 def sweep(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return command("-m", *words, cwd=cwd, COLUMNS="200", **PLUGINS, **environment)
+    plugins = PLUGINS if "hydra/launcher=apart" in words else {}
+    return command("-m", *words, cwd=cwd, COLUMNS="200", **plugins, **environment)
 
 
 def statuses(out: Path) -> list[str]:
@@ -135,7 +137,7 @@ def test_a_record_keeps_the_choices_that_were_typed(tmp_path: Path) -> None:
     assert job.state == "done"
     assert read_run(job.folder).choices == job.choices
     assert job.choices["position"] == "first" and job.choices["data"] == "messages" and "seed" not in job.choices
-    assert record.read(tmp_path)["choices"][0] == job.choices
+    assert scratchlab.read(tmp_path)["choices"][0] == job.choices
 
 
 def test_a_run_made_from_python_keeps_the_choices_it_is_given_or_none(tmp_path: Path) -> None:
@@ -180,7 +182,7 @@ def test_every_failed_job_is_told_and_the_others_are_tabled(launcher: str, tmp_p
     assert [line.split(":")[1].split()[1] for line in told] == ["1", "3"]
     assert " model.context_length=8 " in told[0] and " model.context_length=9 " in told[1]
     assert all("makes rows of" in line for line in told)
-    assert "[model.context_length=64]" in done.stdout and "[model.context_length=72]" in done.stdout
+    assert "context_length=64 " in done.stdout and "context_length=72 " in done.stdout
     assert "2 of 4 jobs are done" in done.stderr
     logs = [(folder / record.LOG).read_text() for folder in record.folders(tmp_path / "outputs")]
     assert done.stderr.count("epoch 1: train accuracy") == sum("epoch 1: train accuracy" in text for text in logs) == 2
@@ -188,7 +190,7 @@ def test_every_failed_job_is_told_and_the_others_are_tabled(launcher: str, tmp_p
 
 @pytest.mark.vocabulary
 def test_a_job_that_is_lost_hides_no_other(tmp_path: Path) -> None:
-    done = sweep(*CLASSIFY, "hydra/launcher=apart", "seed=1,2,3", cwd=tmp_path, LOST="0")
+    done = sweep(*CLASSIFY, "hydra/launcher=apart", "seed=1,2,3", cwd=tmp_path, LOST="seed=1")
     assert done.returncode == 1
     assert statuses(tmp_path / "outputs") == ["done", "done"]
     assert "not started: job 0" in done.stderr and "a job was lost" in done.stderr

@@ -20,11 +20,12 @@ from test_prompts import template
 
 from scratchlab.assets import catalogue
 from scratchlab.judging import scores
+from scratchlab.judging.agreement import agreement
 from scratchlab.judging.config import JudgeConfig
 from scratchlab.launch import compose
 from scratchlab.runs import record
 from scratchlab.runs.tracking import Tracker
-from scratchlab.tasks.calibrate import agreement, calibrate
+from scratchlab.tasks.calibrate import calibrate
 from scratchlab.tasks.judge import judge as judge_task
 
 ENTRIES = [

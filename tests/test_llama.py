@@ -197,6 +197,16 @@ def test_what_makes_no_sense_is_refused_at_the_door(line: str, message: str) -> 
         compose.compose(["task=classify", *line.split()])
 
 
+def test_chat_says_who_could_answer() -> None:
+    with pytest.raises(ValueError, match="nobody is there to answer; possible: run=NAME, or weights=SOURCE"):
+        run(compose.compose(["task=chat"]))
+    with pytest.raises(ValueError, match="run=mine weights=openai: only one can answer"):
+        compose.compose(["task=chat", "run=mine", "weights=openai"])
+    with pytest.raises(ValueError, match="does not have model.family=gpt; possible: model=smollm2_135m"):
+        compose.compose(["task=chat", "weights=smollm2"])
+    compose.compose(["task=chat", "weights=openai"])
+
+
 @pytest.mark.parametrize("task", ["count", "dropout"])
 def test_a_task_about_the_book_s_gpt_takes_no_other(task: str) -> None:
     line = [f"task={task}", "model=smollm2_135m", *(["dropout=none"] if task == "dropout" else [])]
@@ -235,6 +245,13 @@ def test_the_capital_of_france_is_paris(smol: Llama) -> None:
     entry = {"instruction": "", "input": "", "output": ""}
     [answer] = responses.with_responses(smol.tokenizer, templates()["smollm2"], [entry], [new])
     assert answer["model_response"] == "The capital of France is Paris."
+
+
+def test_chat_with_the_model_as_it_comes_needs_no_run(capsys: pytest.CaptureFixture[str]) -> None:
+    real(catalogue.SMOLLM2)
+    model = ["model=smollm2_135m", "weights=smollm2", "prompt=smollm2"]
+    run(compose.compose(["task=chat", *model, "text='What is the capital of France?'"]))
+    assert capsys.readouterr().out == "The capital of France is Paris.\n"
 
 
 @pytest.mark.slow

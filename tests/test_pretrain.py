@@ -161,7 +161,8 @@ def test_a_run_from_before_a_key_of_the_model_was_there_can_be_gone_on_from(text
     for key in ("family", "n_kv_heads", "ff_dim", "rope_theta", "norm_eps"):
         del written["model"][key]
     (first / "config.yaml").write_text(yaml.safe_dump(written))
-    pretrain(text, "continue_run=first", "name=on", "train.epochs=1")
+    on = pretrain(text, "continue_run=first", "name=on", "train.epochs=1")
+    assert json.loads((on / "result.json").read_text())["hashes"]["continue_run"] == first.name
 
 
 def test_no_checkpoint_is_left_unless_asked_for(text: Path) -> None:
@@ -242,6 +243,12 @@ def test_a_text_too_short_for_a_batch_is_said_with_its_length(text: Path) -> Non
         pretrain(text)
 
 
-def test_a_warmup_longer_than_the_training_is_refused(text: Path) -> None:
-    with pytest.raises(ValueError, match="train.warmup=1000: training has only"):
-        pretrain(text, "train.warmup=1000")
+def test_a_training_that_ends_in_its_warm_up_says_what_has_no_effect_in_it(
+    text: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ends = ["train.warmup=1000", "train.epochs=1"]
+    one, other = (history(pretrain(text, *ends, "train.decay=cosine", f"train.min_lr={low}")) for low in (0.0, 1e-5))
+    assert "train.min_lr has no effect: training ends after" in caplog.text
+    assert one == other
+    flat = pretrain(text, *ends, "train.initial_lr=4e-4", "train.lr=4e-4", "train.clip_norm=1e-3")
+    assert history(flat) == history(pretrain(text, "train.epochs=1", "train.lr=4e-4"))

@@ -1,9 +1,11 @@
 """The page of evidence: made from records alone, whole without the network, and opened in a real browser."""
 
+import html as markup
 import json
 import re
 import shutil
 import subprocess
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -17,8 +19,12 @@ PROBE = """<script>
 window.addEventListener("load", () => {
   const outside = performance.getEntriesByType("resource").map(e => e.name).filter(n => !n.startsWith("data:"));
   const broken = [...document.images].filter(i => !i.complete || i.naturalWidth === 0).length;
+  for (const part of document.querySelectorAll("details")) part.open = true;
+  const edge = document.documentElement.clientWidth + 1;
+  const hides = e => e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).overflowX !== "visible";
+  const cut = [...document.querySelectorAll("body *")].filter(e => e.getBoundingClientRect().right > edge || hides(e));
   document.title = JSON.stringify({outside, broken, images: document.images.length,
-    tables: document.querySelectorAll("table").length,
+    tables: document.querySelectorAll("table").length, cut: cut.map(e => e.outerHTML.slice(0, 200)),
     wide: document.documentElement.scrollWidth > window.innerWidth});
 });
 </script>"""
@@ -26,13 +32,28 @@ window.addEventListener("load", () => {
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two experiments with claims, a grid of four classification arms, and four instruction arms with answers."""
     out = tmp_path_factory.mktemp("records")
     for name, right in (("baseline", 285), ("<b>variant</b>", 270)):
         for place, seed in enumerate(SEEDS):
             claims = [{"metric": "test_accuracy", "kind": "score", "value": 0.95, "n": 300, "source": "made up"}]
             folder = write_run(out, name.replace("/", ""), seed, (right + place) / 300, claims=claims)
-            lines = [{"step": step, "train_loss": 1 / (step + 1), "val_loss": 2 / (step + 1)} for step in range(4)]
+            lines = [
+                {"step": step, "train_loss": 1 / (step + 1), "val_loss": right / (step + seed)} for step in range(4)
+            ]
             (folder / "history.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n")
+    for number, (prompt, mask) in enumerate(product(("alpaca", "phi3"), ("false", "true"))):
+        for seed in SEEDS:
+            choices = {"prompt": prompt, "mask_instruction": mask}
+            folder = write_run(
+                *(out, "a_rather_long_name_for_an_instruction_run", seed),
+                **{"task": "instruct", "choices": choices, "changes": choices, "config": choices},
+                metrics={"chrf": 0.3 + 0.02 * number + (seed * (number + 1) % 5) / 1e3, "train_seconds": 3.0},
+                losses=[number, seed],
+            )
+            entry = {"instruction": "Name a <colour>.", "input": "", "output": "Red"}
+            answers = [entry | {"model_response": f"answer {number} " + "long" * 40}]
+            (folder / "responses.json").write_text(json.dumps(answers))
     result = run(Report(name="report", out=str(out)))
     return Path(result["folder"]) / "report.html"
 
@@ -44,7 +65,8 @@ def test_the_page_holds_everything_and_asks_for_nothing(page: Path) -> None:
         assert f'id="{section}"' in html
     assert html.count("data:image/png;base64,") >= 3
     assert "prefers-color-scheme: dark" in html and "@media print" in html
-    assert "scratchlab -m experiment=baseline seed=123,124,125" in html
+    assert "mask" in html and "interaction" in html and "All 6 pairs" in html
+    assert "Name a &lt;colour&gt;." in html and "answer 3 long" in html
 
 
 def test_names_from_records_cannot_break_the_page(page: Path) -> None:
@@ -53,13 +75,27 @@ def test_names_from_records_cannot_break_the_page(page: Path) -> None:
 
 
 def test_every_table_lies_beside_the_page_in_four_formats(page: Path) -> None:
-    for stem in ("verdicts", "table_classify", "cost", "environment"):
+    for stem in ("verdicts", "table_classify", "pairs_instruct", "effects_instruct", "cost", "environment"):
         for ending in ("md", "tex", "csv", "json"):
             assert (page.parent / f"{stem}.{ending}").stat().st_size > 0
     assert {path.name for path in page.parent.glob("*.png")} >= {"forest_classify.png", "val_loss_classify.png"}
 
 
-@pytest.mark.parametrize("width", [390, 1400])
+def test_the_headline_says_in_words_what_was_found(page: Path) -> None:
+    html = page.read_text()
+    assert "baseline beats &lt;b&gt;variant&lt;b&gt; by 5.0 points [3.3, 6.7], p &lt; .001" in html
+    assert re.search(r"phi3, mask beats phi3, no mask by \d\.\d points \[", html)
+
+
+def test_a_page_of_runs_without_claims_speaks_of_none(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        for seed in SEEDS:
+            write_run(tmp_path, name, seed, 0.9)
+    html = (Path(run(Report(name="report", out=str(tmp_path), select="one,two"))["folder"]) / "report.html").read_text()
+    assert 'id="compare-classify"' in html and 'id="claims"' not in html and ">REPRODUCED" not in html
+
+
+@pytest.mark.parametrize("width", [390, 1280])
 def test_a_browser_shows_it_without_errors_or_requests(page: Path, tmp_path: Path, width: int) -> None:
     browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if browser is None:
@@ -79,7 +115,7 @@ def test_a_browser_shows_it_without_errors_or_requests(page: Path, tmp_path: Pat
     )
     title = re.search(r"<title>(.*?)</title>", done.stdout)
     assert title, done.stderr[-2000:]
-    found = json.loads(title[1].replace("&quot;", '"'))
-    assert found == {"outside": [], "broken": 0, "images": 3, "tables": found["tables"], "wide": False}
+    found = json.loads(markup.unescape(title[1]))
+    assert found == {"outside": [], "broken": 0, "images": 4, "tables": found["tables"], "wide": False, "cut": []}
     assert found["tables"] >= 5
     assert "CONSOLE" not in done.stderr

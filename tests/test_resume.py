@@ -95,6 +95,33 @@ def test_a_stopped_training_goes_on_to_the_same_numbers(
     assert not (folder / resume.STATE).exists()
 
 
+@pytest.mark.parametrize("task", LINES)
+def test_a_kill_before_the_result_is_written_costs_no_training(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def dies(*_: Any) -> None:
+        raise Killed
+
+    line = [*LINES[task], *TINY, "checkpoint_minutes=1e-9"]
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(record, "_write_result", dies)
+        run(*line)
+    trained: list[int] = []
+    kept = resume.Resume.keep
+    monkeypatch.setattr(resume.Resume, "keep", lambda self, *rest: (trained.append(1), kept(self, *rest)))
+    result, folder = run(*line)
+    assert result["status"] == "done" and not trained
+    assert not (folder / resume.STATE).exists()
+
+
+def test_a_kill_before_the_state_is_dropped_leaves_it_to_the_next_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = [*LINES["pretrain"], *TINY, "checkpoint_minutes=1e-9"]
+    with monkeypatch.context() as patch:
+        patch.setattr(record, "drop_state", lambda folder: None)
+        _, folder = run(*line)
+    assert (folder / resume.STATE).exists()
+    again, _ = run(*line)
+    assert again["status"] == "done" and not (folder / resume.STATE).exists()
+
+
 def test_a_state_that_cannot_be_written_does_not_end_the_training(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -118,6 +145,6 @@ def test_force_starts_over(monkeypatch: pytest.MonkeyPatch) -> None:
         run(*line)
     trained: list[int] = []
     with monkeypatch.context() as patch:
-        patch.setattr(resume.Resume, "keep", lambda self, steps, notes: trained.append(steps.done))
+        patch.setattr(resume.Resume, "keep", lambda self, steps, *_: trained.append(steps.done))
         run(*line, "force=true")
     assert trained[0] == 1

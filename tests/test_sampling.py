@@ -6,10 +6,11 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from scratchlab.generation import sampling
+from scratchlab.generation import sampling, writer
 from scratchlab.generation.sampling import SamplingConfig
 from scratchlab.model.config import GPTConfig
 from scratchlab.model.gpt import GPT
+from scratchlab.model.rounded import rounded
 
 # chapter 5: nine words and the logits of the next one
 WORDS = ["closer", "every", "effort", "forward", "inches", "moves", "pizza", "toward", "you"]
@@ -281,3 +282,50 @@ def test_text_comes_in_pieces_and_a_split_character_comes_whole() -> None:
     assert pieces[:2] == ["Every", " effort"]
     assert "".join(pieces) == "Every effort 🍕 moves"
     assert "".join(sampling.to_text(gpt2(), tokens[:4])).endswith("\ufffd")
+
+
+@pytest.mark.parametrize("together", [1, 2, 3, 9])
+def test_texts_that_take_each_other_s_places_are_those_of_the_book_s_loop(together: int) -> None:
+    model, draw = tiny(), random.Random(together)
+    prompts = [[draw.randrange(61) for _ in range(draw.randint(1, 30))] for _ in range(9)]  # some slide their window
+    ends = loops(model, prompts, 20)[4][2]
+    expected = [book_loop(model, prompt, 20, ends) for prompt in prompts]
+    assert len({len(text) for text in expected}) > 1
+    found = list(sampling.texts(model, prompts, SamplingConfig(max_new_tokens=20), end_token=ends, together=together))
+    assert sorted(found) == list(enumerate(expected))
+
+
+def test_drawn_texts_do_not_wait_for_each_other() -> None:
+    with pytest.raises(ValueError, match="together=2: tokens that are drawn hang on it"):
+        list(sampling.texts(tiny(), PROMPTS, SamplingConfig(temperature=1.0), together=2))
+
+
+def test_a_cache_holds_little_more_than_what_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, sizes = tiny(context_length=1024), []
+    prompts = [[number % 61] * (number + 1) for number in range(12)]
+    make_room = writer.Writer._make_room
+
+    def watched(self: writer.Writer, like: torch.Tensor) -> None:
+        make_room(self, like)
+        sizes.append(self.caches[0].keys.shape)
+
+    monkeypatch.setattr(writer.Writer, "_make_room", watched)
+    texts = dict(sampling.texts(model, prompts, SamplingConfig(max_new_tokens=50), together=4))
+    assert [texts[row] for row in range(12)] == loops(model, prompts, 50)
+    assert max(size[0] for size in sizes) == 4
+    assert sizes[0][2] < 40 and max(size[2] for size in sizes) <= 12 + 49
+
+
+def test_rounding_the_weights_before_changes_no_number_of_autocast() -> None:
+    model = tiny(9)
+    ids = torch.tensor([[1, 2, 3]])
+    weights = {name: parameter.clone() for name, parameter in model.named_parameters()}
+    with torch.autocast("cpu", dtype=torch.bfloat16), torch.no_grad():
+        expected = model(ids)
+        with rounded(model):
+            assert model.out_head.weight.dtype == torch.bfloat16  # type: ignore[union-attr]
+            assert torch.equal(model(ids), expected)
+    with rounded(model):
+        assert model.out_head.weight.dtype == torch.float32  # type: ignore[union-attr]
+    assert all(torch.equal(parameter, weights[name]) for name, parameter in model.named_parameters())
+    assert all(parameter.requires_grad for parameter in model.parameters())

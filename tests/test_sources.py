@@ -57,8 +57,8 @@ def test_the_count_of_a_row_is_that_of_its_file(row: Source) -> None:
 @pytest.mark.parametrize(
     ("config", "wrong", "said"),
     [
-        (MessagesConfig, {"source": "spm"}, "data.source=spm: possible: spam, messages; nearest: spam"),
-        (MessagesConfig, {"source": FILE}, "data.source=file: possible: spam, messages"),
+        (MessagesConfig, {"source": "spm"}, "data.source=spm: possible: spam, messages, file; nearest: spam"),
+        (MessagesConfig, {"source": FILE}, "or data=csv data.path=FILE"),
         (MessagesConfig, {"size": 200}, "the SMS Spam Collection has 5,572 rows"),
         (MessagesConfig, {"source": "messages", "size": 99}, "data=messages needs at least 100 messages"),
         (CorpusConfig, {"source": "spam"}, "data.source=spam: possible: verdict, file"),

@@ -146,7 +146,9 @@ def test_a_classification_run_gives_a_line_the_class_it_gave_in_its_own_record(
     machine = compute.prepare(config.compute)
     for row in rows[:5]:
         text = test["Text"].iloc[int(row["index"])]
-        name, probability = reply(trained.model, config, trained.metrics["padded_length"], text, machine).split()
+        name, probability = reply(
+            trained.model, config, trained.classes, trained.metrics["padded_length"], text, machine
+        ).split()
         spam_probability = float(probability) if name == "spam" else 1 - float(probability)
         assert name == ("spam" if row["prediction"] == "1" else "ham")
         assert spam_probability == pytest.approx(float(row["probability"]), abs=1e-4)

@@ -4,12 +4,21 @@ from importlib import import_module
 from typing import Any
 
 __version__ = "0.1.0"
+__all__ = ["compare", "compose", "read", "record", "reproduce", "run"]
 
-_OFFERED = {"record": "scratchlab.runs.record"}
-"""What `from scratchlab import NAME` gives, whichever module it lies in; imported when it is asked for."""
+_API = "scratchlab.api"
+_OFFERED = {"record": "scratchlab.runs.record"} | dict.fromkeys(
+    ("compare", "compose", "read", "reproduce", "run"), _API
+)
+"""What `from scratchlab import NAME` gives, and the module it is or lies in; imported when it is asked for."""
 
 
 def __getattr__(name: str) -> Any:
-    if name in _OFFERED:
-        return import_module(_OFFERED[name])
-    raise AttributeError(f"module 'scratchlab' has no {name!r}")
+    if name not in _OFFERED:
+        raise AttributeError(f"module 'scratchlab' has no {name!r}; it offers {', '.join(__all__)}")
+    module = import_module(_OFFERED[name])
+    return getattr(module, name) if _OFFERED[name] == _API else module
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -21,7 +21,7 @@ class Apart(Launcher):
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Like a cluster's: a job that is lost (that of the number in LOST) is an error here."""
+        """Like a cluster's: a job that is lost (those with the override in LOST) is an error here."""
         setup_globals()
         fork = multiprocessing.get_context("fork")
         processes = [
@@ -37,7 +37,7 @@ class Apart(Launcher):
         return [JobReturn(status=JobStatus.COMPLETED) for _ in processes]
 
     def run(self, number: int, overrides: list[str]) -> None:
-        if os.environ.get("LOST") == str(number):
+        if os.environ.get("LOST") in overrides:
             os.kill(os.getpid(), signal.SIGKILL)
         config = self.hydra_context.config_loader.load_sweep_config(self.config, overrides)
         with open_dict(config):

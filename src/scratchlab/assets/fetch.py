@@ -5,9 +5,13 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
 
 log = logging.getLogger(__name__)
+
+HUB = "huggingface.co"
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,40 @@ def fetch(asset: Asset, *, local_only: bool = False, check: Check | None = None)
         + f"\nTo supply it by hand, put the file at {cached}, or into a folder named by "
         f"SCRATCHLAB_MIRROR as {asset.name}" + (f" (sha256 {asset.sha256})." if asset.sha256 else ".")
     )
+
+
+def at_hand(asset: Asset) -> Path | None:
+    """Where a file of that name and size lies, without reading it; None if it has to be fetched."""
+    for path in (cache_folder() / asset.name, _mirrored(asset)):
+        if path is not None and path.is_file() and (not asset.size or path.stat().st_size == asset.size):
+            return path
+    return None
+
+
+@lru_cache
+def _answers(host: str, port: int, wait: float) -> bool:
+    import socket
+
+    try:
+        with socket.create_connection((host, port), timeout=wait):
+            return True
+    except OSError:
+        return False
+
+
+def reachable(source: Web | Hub | Package, wait: float) -> bool:
+    """Whether somebody answers where a file may be had; nothing is fetched. Of the package index, pip alone knows.
+
+    `wait`: seconds.
+    """
+    match source:
+        case Web(url):
+            parts = urlsplit(url)
+            return _answers(parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80), wait)
+        case Hub():
+            return _answers(HUB, 443, wait)
+        case Package():
+            return True
 
 
 def _mirrored(asset: Asset) -> Path | None:

@@ -1,12 +1,12 @@
 """The published claims of the experiments, typed; the files are the only place where a claim can be changed."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 from scratchlab.book.experiments import Experiment
 from scratchlab.matching import nearest
-from scratchlab.runs.claim import Claim, ClaimKind, Direction
+from scratchlab.runs.claim import Claim, ClaimKind, Direction, Print
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def parse(entry: Mapping[str, Any], where: str) -> Claim:
             raise ValueError(
                 f"{where}: a claim has no {key!r}; possible: {', '.join(known)}" + nearest(key, known, 0.5)
             )
-    missing = [n for n, part in known.items() if part.default is MISSING and n not in entry]
+    missing = [n for n in ("metric", "source") if n not in entry]
     if missing:
         raise ValueError(f"{where}: the claim {dict(entry)} lacks {', '.join(missing)}")
     values = dict(entry)
@@ -43,6 +43,8 @@ def parse(entry: Mapping[str, Any], where: str) -> Claim:
             if values[key] not in kind.__members__:
                 raise ValueError(f"{where}: {key}={values[key]}; possible: {', '.join(kind.__members__)}")
             values[key] = kind[values[key]]
+    if "history" in values:
+        values["history"] = [_print(one, where) for one in values["history"]]
     for key, value in values.items():
         if known[key].type is float and not isinstance(value, float):
             try:
@@ -53,6 +55,17 @@ def parse(entry: Mapping[str, Any], where: str) -> Claim:
         return Claim(**values)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from None
+
+
+def _print(entry: Any, where: str) -> Print:
+    if isinstance(entry, Print):
+        return entry
+    possible = [part.name for part in fields(Print)]
+    if not isinstance(entry, Mapping) or "value" not in entry or not set(entry) <= set(possible):
+        raise ValueError(
+            f"{where}: history holds {entry!r}; possible: mappings with a value, of: {', '.join(possible)}"
+        )
+    return Print(**entry)
 
 
 def of(experiments: Iterable[Experiment]) -> list[Stated]:

@@ -1,4 +1,6 @@
-"""The exercises of the appendix, by number, with a few words on each."""
+"""The exercises of the appendix, by number, with a few words on each; and the parts of the book that have none."""
+
+import re
 
 from scratchlab.matching import parts
 
@@ -29,6 +31,25 @@ EXERCISES = {
     "A.3": "parameters of a small network",
     "A.4": "matrix multiplication on CPU and GPU",
 }
+
+
+PARTS = {
+    "chD": "appendix D",
+    "chE": "appendix E",
+    "main": "chapter {}, its own numbers",
+    "row": "chapter {}, the table of variants",
+    "bonus": "chapter {}, bonus material",
+}
+"""What an experiment without an exercise is about, by what its name has after the chapter, or by its appendix."""
+
+
+def part(name: str) -> str:
+    """The part of the book that an experiment without an exercise is about; empty if its name says none."""
+    if found := re.match(r"(ch[DE])_", name):
+        return PARTS[found[1]]
+    if found := re.match(r"ch0?(\d+)_(main|row|bonus)", name):
+        return PARTS[found[2]].format(found[1])
+    return ""
 
 
 def numbers(text: str) -> list[str]:

@@ -1,7 +1,6 @@
 """The experiment files: one file, one experiment, with what it changes and the claims it is held against.
 
-Those of the package, and those of an `experiments/` folder where the command is called; a file there takes the place of
-one of the same name.
+Those of the package, and those of an `experiments/` folder where the command is called, whose names must be others.
 """
 
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from scratchlab.files import LOADER, dotted, resource
+from scratchlab.files import dotted, read_yaml, resource
 from scratchlab.matching import matches, nearest
 
 
@@ -21,6 +20,8 @@ class Experiment:
     name: str
     path: Path
     content: dict[str, Any]
+    local: bool = False
+    """Of the folder where the command is called: what it claims was said by nobody else."""
 
     @property
     def defaults(self) -> dict[str, str]:
@@ -49,8 +50,12 @@ class Experiment:
         """What it sets otherwise than its task: chosen options and values, by dotted key."""
         chosen = {group: option for group, option in self.defaults.items() if group != "task"}
         values = {k: v for k, v in self.content.items() if k not in ("defaults", "exercise", "claims", "hydra")}
-        sweep = self.content.get("hydra", {}).get("sweeper", {}).get("params", {})
-        return chosen | dotted(values) | sweep
+        return chosen | dotted(values) | self.sweep
+
+    @property
+    def sweep(self) -> dict[str, Any]:
+        """What it sweeps, by key, as Hydra takes it: values with commas between them."""
+        return self.content.get("hydra", {}).get("sweeper", {}).get("params", {})
 
     @property
     def weights(self) -> list[str]:
@@ -58,9 +63,8 @@ class Experiment:
         chosen = task_options(self.task) | self.defaults
         if chosen.get("weights", "random") == "random":
             return []
-        if chosen["weights"] == "checkpoint":
-            return ["a checkpoint (weights.path)"]
-        return [f"GPT-2 weights ({chosen['model'].removeprefix('gpt2_')})"]
+        named = {"checkpoint": "a checkpoint (weights.path)", "smollm2": "SmolLM2 weights (93 MB, package index)"}
+        return [named.get(chosen["weights"]) or f"GPT-2 weights ({chosen['model'].removeprefix('gpt2_')})"]
 
     @property
     def summary(self) -> str:
@@ -75,7 +79,7 @@ class Experiment:
 
 def task_options(task: str) -> dict[str, str]:
     """The options that a task's own file chooses, by group."""
-    content = yaml.safe_load((resource("conf") / "task" / f"{task}.yaml").read_text(encoding="utf-8"))
+    content = read_yaml(resource("conf") / "task" / f"{task}.yaml")
     entries = [entry for entry in content["defaults"] if isinstance(entry, dict)]
     return {group.lstrip("/"): option for entry in entries for group, option in entry.items()}
 
@@ -97,9 +101,18 @@ def select(globs: str) -> dict[str, Experiment]:
 
 
 def paths() -> dict[str, Path]:
-    """Every experiment's file by name, sorted; none is read."""
-    folders = (resource("experiments"), Path.cwd() / "experiments")
-    return dict(sorted((path.stem, path) for folder in folders for path in sorted(folder.glob("*.yaml"))))
+    """Every experiment's file by name, sorted; none is read.
+
+    Raises:
+        ValueError: a file where the command is called has the name of another one of the package.
+    """
+    built_in = {path.stem: path for path in resource("experiments").glob("*.yaml")}
+    own = {path.stem: path for path in (Path.cwd() / "experiments").glob("*.yaml")}
+    for name in sorted(set(built_in) & set(own)):
+        ours, theirs = own.pop(name), built_in[name]
+        if ours.resolve() != theirs.resolve() and ours.read_bytes() != theirs.read_bytes():
+            raise ValueError(f"experiment {name}: {ours} has the name of {theirs}; possible: any other name for yours")
+    return dict(sorted((built_in | own).items()))
 
 
 def read(path: Path) -> Experiment:
@@ -109,7 +122,7 @@ def read(path: Path) -> Experiment:
         ValueError: the file is no YAML mapping, or chooses no task.
     """
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)
+        content = read_yaml(path)
     except yaml.YAMLError as error:
         raise ValueError(f"{path} is no YAML: {error}") from None
     if not isinstance(content, dict):
@@ -120,7 +133,8 @@ def read(path: Path) -> Experiment:
             raise ValueError(f"{path}: `{key}:` holds {found}; possible: a {kind.__name__}, or no `{key}:` at all")
     if others := [claim for claim in content.get("claims", []) if not isinstance(claim, dict)]:
         raise ValueError(f"{path}: `claims:` holds {others[0]!r}; possible: mappings, each with a metric and a source")
-    experiment = Experiment(path.stem, path, content)
+    local = path.parent.resolve() != resource("experiments").resolve()
+    experiment = Experiment(path.stem, path, content, local)
     if "task" not in experiment.defaults:
         raise ValueError(f"{path}: chooses no task; add `defaults: [override /task: NAME]`")
     return experiment

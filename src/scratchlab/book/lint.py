@@ -1,13 +1,15 @@
-"""Check the published claims themselves, before any run: numbers that cannot be, and comparisons across splits."""
+"""Check what was published, before any run: numbers that cannot be, mixed baselines, prose against tables."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from scratchlab import stats
+from scratchlab.book import printed, prose
 from scratchlab.book.claims import Stated, of
 from scratchlab.book.experiments import Experiment
-from scratchlab.runs.claim import Claim, ClaimKind, Direction
+from scratchlab.runs.checks import is_number
+from scratchlab.runs.claim import RELATIONS, Claim, ClaimKind, Direction
 from scratchlab.runs.metrics import NOT_DECLARED, Unit, metric
 
 VALUE_KINDS = (ClaimKind.exact, ClaimKind.close, ClaimKind.count, ClaimKind.score)
@@ -19,16 +21,17 @@ SAME_DATA = ("data", "data.split", "data.split_seed", "data.size", "data.source"
 @dataclass(frozen=True)
 class Finding:
     experiment: str
+    """For a row of a table that no experiment runs: the row."""
     rule: str
-    """unattainable, mixed_baseline, copied, duplicate, conflict, unlikely_count, unknown_experiment or
-    undeclared_metric.
+    """unattainable, mixed_baseline, copied, duplicate, conflict, unlikely_count, unknown_experiment,
+    undeclared_metric, sentence, table_against_log or command.
     """
     metric: str
     text: str
 
 
-def check(experiments: Mapping[str, Experiment]) -> list[Finding]:
-    """Every finding over these experiments, in their order."""
+def check(experiments: Mapping[str, Experiment], prints: printed.Printed | None = None) -> list[Finding]:
+    """Every finding over these experiments, in their order, and over what else was printed (default: all of it)."""
     stated = of(experiments.values())
     found: list[Finding] = []
     for s in stated:
@@ -40,6 +43,7 @@ def check(experiments: Mapping[str, Experiment]) -> list[Finding]:
         found += _contradicts_values(s, stated)
     found += _duplicates(stated)
     found += _copied_rows(stated)
+    found += [Finding(**vars(slip)) for slip in prose.check(prints or printed.read(), stated)]
     return list(dict.fromkeys(found))
 
 
@@ -53,8 +57,9 @@ def _percent(claim: Claim) -> str:
 
 
 def _is_proportion(claim: Claim) -> bool:
-    number = isinstance(claim.value, int | float) and not isinstance(claim.value, bool)
-    return claim.n > 0 and number and metric(claim.metric).unit is Unit.fraction and 0 <= claim.value <= 1
+    return (
+        claim.n > 0 and is_number(claim.value) and metric(claim.metric).unit is Unit.fraction and 0 <= claim.value <= 1
+    )
 
 
 def _unattainable(s: Stated, stated: Sequence[Stated]) -> Iterator[Finding]:
@@ -88,10 +93,10 @@ def _count(s: Stated) -> Iterator[Finding]:
 
 
 def _references(s: Stated, experiments: Mapping[str, Experiment]) -> Iterator[Finding]:
-    if s.claim.versus and s.claim.versus not in experiments:
-        yield Finding(
-            s.experiment, "unknown_experiment", s.claim.metric, f"versus={s.claim.versus}: no such experiment"
-        )
+    named = {"versus": s.claim.versus, "asks": s.claim.asks, "asks_versus": s.claim.asks_versus}
+    for key, name in named.items():
+        if name and name not in experiments:
+            yield Finding(s.experiment, "unknown_experiment", s.claim.metric, f"{key}={name}: no such experiment")
 
 
 def _tested_on(experiment: Experiment) -> dict[str, object]:
@@ -145,11 +150,12 @@ def _equal(value: object, other: float) -> bool:
 
 
 def _contradicts_values(s: Stated, stated: Sequence[Stated]) -> Iterator[Finding]:
-    """A relation that the printed numbers of its two experiments do not show."""
+    """A relation, or one asked again, that the printed numbers of the two experiments behind it do not show."""
     claim = s.claim
-    if claim.kind is not ClaimKind.relation:
+    if claim.kind not in RELATIONS:
         return
-    own, base = _value(s.experiment, claim.metric, stated), _value(claim.versus, claim.metric, stated)
+    names = (claim.asks, claim.asks_versus) if claim.is_finding else (s.experiment, claim.versus)
+    own, base = (_value(name, claim.metric, stated) for name in names)
     if own is None or base is None:
         return
     gap = own - base
@@ -174,7 +180,7 @@ def _duplicates(stated: Sequence[Stated]) -> Iterator[Finding]:
                 yield Finding(s.experiment, "duplicate", b.metric, f"claimed twice: {b.kind.name} {b.value}")
             elif a.kind in VALUE_KINDS and b.kind in VALUE_KINDS and a.value != b.value:
                 yield Finding(s.experiment, "conflict", b.metric, f"two values: {a.value} and {b.value}")
-            elif a.kind is b.kind is ClaimKind.relation and a.versus == b.versus and a.direction is not b.direction:
+            elif a.kind is b.kind and a.kind in RELATIONS and a.versus == b.versus and a.direction is not b.direction:
                 yield Finding(s.experiment, "conflict", b.metric, f"both {a.direction.name} and {b.direction.name}")
 
 

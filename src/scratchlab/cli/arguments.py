@@ -3,23 +3,28 @@
 from scratchlab.book import experiments
 from scratchlab.matching import matches
 
-LISTS = ("select", "seeds", "claim", "chapter", "exercise", "factors")
+LISTS = ("select", "seeds", "claim", "chapter", "exercise", "factors", "metrics")
 """Keys whose value is a list with commas, which Hydra would take for a sweep."""
+
+OF_THE_SWEEP = ("plan", "retry", "fail_fast", "launch")
+"""Keys that are about a sweep and not about its jobs, wherever they stand."""
+AND, PARTS = "+", "hydra.sweeper.parts"
+"""What stands between the parts of a sweep, and where its sweeper is given them."""
 
 
 def prepare(arguments: list[str]) -> list[str]:
     """The words as Hydra should read them."""
-    return name_task(quote_lists(arguments))
+    return with_parts(name_task(quote_lists(arguments)))
 
 
 def quote_lists(arguments: list[str]) -> list[str]:
-    """Put the values of `LISTS` in quotes where they hold commas, unless the command is a sweep or has done so."""
+    """Put values of `LISTS` in quotes where Hydra would not take them whole, if there are none; not in a sweep."""
     if {"-m", "--multirun"} & set(arguments):
         return arguments
     quoted = []
     for argument in arguments:
         key, _, value = argument.partition("=")
-        plain = key in LISTS and "," in value and value[0] not in "'\"[{"
+        plain = key in (*LISTS, "baseline") and set(",=") & set(value) and value[0] not in "'\"[{"
         quoted.append(f"{key}='{value}'" if plain else argument)
     return quoted
 
@@ -33,4 +38,39 @@ def name_task(arguments: list[str]) -> list[str]:
     wanted = swept.removeprefix("glob(").removesuffix(")")
     chosen = [path for name, path in experiments.paths().items() if matches(name, wanted)]
     tasks = {experiments.read(path).task for path in chosen}
-    return [*arguments, f"task={tasks.pop()}"] if len(tasks) == 1 else arguments
+    if len(tasks) != 1:
+        return arguments
+    place = next(number for number, word in enumerate(arguments) if word.startswith("experiment="))
+    # beside the experiment: after an option, as --config-dir FOLDER, no further overrides are read
+    return [*arguments[:place], f"task={tasks.pop()}", *arguments[place:]]
+
+
+def with_parts(words: list[str]) -> list[str]:
+    """A command line as Hydra reads it: the parts of a sweep, which `+` separates, become one override.
+
+    Raises:
+        ValueError: a flag stands among the parts.
+    """
+    if AND not in words:
+        return list(words)
+    first = words.index(AND)
+    parts: list[list[str]] = []
+    flags, shared = [], words[:first]
+    for word in words[first:]:
+        if word == AND:
+            parts.append([])
+        elif word in ("-m", "--multirun"):
+            flags.append(word)
+        elif word.partition("=")[0] in OF_THE_SWEEP or word.startswith("hydra"):
+            shared.append(word)
+        elif word.startswith("-"):
+            raise ValueError(f"{word}: stands after a `+`; possible: flags before the first `+`")
+        else:
+            parts[-1].append(word)
+    quoted = ",".join(f"[{','.join(map(_quoted, part))}]" for part in parts)
+    return [*flags, *shared, f"{PARTS}=[{quoted}]"]
+
+
+def _quoted(word: str) -> str:
+    escaped = word.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"

@@ -28,6 +28,7 @@ scratchlab: the exercises of Build a Large Language Model (From Scratch) as type
   scratchlab experiment=NAME [key=value ...]     do an exercise; `scratchlab task=list` shows all {experiments}
   scratchlab task=NAME [key=value ...]           do something else, see below
   scratchlab -m experiment=NAME seed=123,124     do a run for each value, or combination of values, then show a table
+  scratchlab ... plan=true                       show what would run, what is done, and how long it may take
   scratchlab experiment=NAME --help              show the keys of an experiment or a task: values and meaning
   scratchlab experiment=NAME --cfg job           show what would run
   scratchlab --version                           (--hydra-help: more flags)
@@ -39,7 +40,8 @@ ENVIRONMENT = {
     "OPENAI_API_KEY": "for judge=openai, if the server asks for one",
     "WANDB_API_KEY": "for tracking=wandb, if there was no `wandb login`",
 }
-PARTS = {"any": "any chapter", "evidence": "evidence"}
+BONUS = "bonus"
+PARTS = {BONUS: BONUS, "any": "any chapter", "evidence": "evidence"}
 
 
 def page(words: list[str]) -> str | None:
@@ -68,9 +70,15 @@ def _overview() -> str:
 
 
 def _tasks() -> Iterator[tuple[str, list[str], str]]:
-    """Part, names and purpose of the tasks, a line for each of their files; a part is named once."""
+    """Part, names and purpose of the tasks, a line for each of their files; a part is named once.
+
+    Those about bonus material of the book share their lines: their own pages say what they do.
+    """
     before = ""
     for part in dict.fromkeys(sorted((task.part for task in TASKS.values()), key=_order)):
+        if part == BONUS:
+            yield part, [], ", ".join(name for name, task in TASKS.items() if task.part == part)
+            continue
         for module in dict.fromkeys(task.module for task in TASKS.values() if task.part == part):
             names = [name for name, task in TASKS.items() if task.module == module]
             yield ("" if part == before else PARTS.get(part, part)), names, _in_short(about(module))

@@ -1,4 +1,4 @@
-"""The jobs of a sweep before any of them runs: checked one by one, and listed by `-m ... --cfg job`."""
+"""The jobs of a sweep before any of them runs: all of them checked, and listed by `-m ... --cfg job`."""
 
 import shlex
 from collections import Counter
@@ -8,29 +8,29 @@ from pathlib import Path
 from hydra._internal.utils import get_args_parser
 
 from scratchlab.cli import mistakes
-from scratchlab.launch import jobs
+from scratchlab.launch import jobs, many
 from scratchlab.launch.jobs import Job
+
+MOST_TOLD = 50
+"""Jobs with mistakes that are told one by one."""
 
 
 def answered(arguments: list[str]) -> bool:
-    """Check every job of a sweep, and list them where the command line asks for no more; whether it does not.
+    """List the jobs of a sweep where the command line asks for no more; whether it does not.
 
     Raises:
         ValueError: jobs have mistakes, or something else is asked of a sweep.
     """
     given = get_args_parser().parse_args(arguments)
-    other_sweeper = any(word.startswith("hydra/sweeper=") for word in given.overrides)
-    if not given.multirun or (given.cfg is None and other_sweeper):
+    if not given.multirun or given.cfg is None:
         return False
-    if given.cfg not in (None, "job") or given.package:
+    if given.cfg != "job" or given.package:
         raise ValueError(
             f"-m --cfg {given.cfg}: a sweep has no single configuration; possible: --cfg job, or without -m"
         )
     searched = [f"hydra.searchpath=['file://{Path(given.config_dir).resolve()}']"] if given.config_dir else []
-    found = check([*searched, *given.overrides])
-    if given.cfg:
-        show(found)
-    return given.cfg is not None
+    show(composed(jobs.split([*searched, *given.overrides])))
+    return True
 
 
 def show(found: Sequence[Job]) -> None:
@@ -45,25 +45,26 @@ def show(found: Sequence[Job]) -> None:
     print(f"{len(found)} jobs, {len(different)} different runs: {counts}")
 
 
-def check(overrides: list[str]) -> list[Job]:
-    """Compose every job of a sweep.
+def composed(splits: Sequence[tuple[str, ...]], first: tuple[str, ...] = ()) -> list[Job]:
+    """Every job of a sweep, from its overrides; `first` stands before those of each when it is composed.
 
     Raises:
-        ValueError: some cannot be; each is told with its number and its overrides.
+        ValueError: some cannot be composed; each is told with its number and its overrides.
     """
-    splits = jobs.split(overrides)
     found: list[Job] = []
     wrong: dict[int, str] = {}
-    for number, words in enumerate(splits):
-        try:
-            found.append(jobs.job(words))
-        except Exception as error:
-            message = mistakes.explain(error, list(words))
-            if message is None:
-                raise
-            wrong[number] = message
+    for number, one in enumerate(many.compose_all(splits, first)):
+        if isinstance(one, Job):
+            found.append(one)
+            continue
+        message = mistakes.explain(one, list(splits[number]))
+        if message is None:
+            raise one
+        wrong[number] = message
     if len(wrong) == len(splits) and len(set(wrong.values())) == 1:
         raise ValueError(next(iter(wrong.values())))  # a mistake of the sweep, not of one of its jobs
     if wrong:
-        raise ValueError("\n".join(f"job {n} ({shlex.join(splits[n])}): {text}" for n, text in wrong.items()))
+        lines = [f"job {n} ({shlex.join(splits[n])}): {text}" for n, text in wrong.items()]
+        more = [f"and {len(lines) - MOST_TOLD} more like these"] if len(lines) > MOST_TOLD else []
+        raise ValueError("\n".join([*lines[:MOST_TOLD], *more]))
     return found

@@ -73,6 +73,9 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _unknown_option(group: str, option: str) -> str:
+    if group == "hydra/launcher":
+        plugin = f"hydra-{option}-launcher"
+        return f"{group}={option}: no such launcher is installed; possible: launch=local, or `pip install {plugin}`"
     if group not in groups():
         return f"{group}={option}: no such group; possible: {', '.join(groups())}" + nearest(group, groups())
     possible = options(group)
@@ -92,8 +95,11 @@ def _schema(arguments: list[str]) -> type[Run]:
     """The type of the task that the arguments choose, as far as can be told."""
     chosen = dict(argument.lstrip("+").split("=", 1) for argument in arguments if "=" in argument)
     task = chosen.get("task", "list")
-    if "experiment" in chosen and (experiment := experiments.read_named(chosen["experiment"])):
-        task = experiment.task
+    try:
+        if "experiment" in chosen and (experiment := experiments.read_named(chosen["experiment"])):
+            task = experiment.task
+    except ValueError:  # the file is what is wrong, and the error that is being explained says how
+        return Run
     return TASKS[task].schema() if task in TASKS else Run
 
 

@@ -1,18 +1,18 @@
-"""Messages with a label, spam or ham: read or generated, balanced and split (chapter 6); needs no torch."""
+"""Messages with a label: read or generated, balanced and split (chapter 6); needs no torch."""
 
 from typing import TYPE_CHECKING
 
 from scratchlab.data import readers
 from scratchlab.data.config import MessagesConfig, Split
+from scratchlab.data.readers import SPLITS
+from scratchlab.data.sources import FILE
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SPLITS = ("train", "val", "test")
-
 
 def load(config: MessagesConfig, *, local_only: bool = False) -> dict[str, "pd.DataFrame"]:
-    """The train, val and test rows, columns Label (0 ham, 1 spam) and Text, indexed by row of the source.
+    """The train, val and test rows, columns Label (0 ham, 1 spam; the place of its class) and Text, indexed by row.
 
     `local_only`: do not go to the network for them.
 
@@ -21,15 +21,40 @@ def load(config: MessagesConfig, *, local_only: bool = False) -> dict[str, "pd.D
         ValueError: it has a malformed row.
     """
     chosen = config.chosen
-    if chosen.generate:
-        frame = chosen.generate(config.size, seed=config.split_seed)
+    if config.source == FILE:
+        frames = _own(config)
     else:
-        frame = readers.messages(chosen.file(local_only=local_only))
-    frames = split(balance(frame, config.split_seed), config)
+        if chosen.generate:
+            frame = chosen.generate(config.size, seed=config.split_seed)
+        else:
+            frame = readers.messages(chosen.file(local_only=local_only))
+        frames = split(balance(frame, config.split_seed), config)
     if config.shuffle_labels:
         # on a copy, in the split's order: texts and the share of spam stay, only what goes with what is lost
         labels = frames["train"]["Label"].sample(frac=1, random_state=config.split_seed).to_numpy()
         frames["train"] = frames["train"].assign(Label=labels)
+    return frames
+
+
+def _own(config: MessagesConfig) -> dict[str, "pd.DataFrame"]:
+    """The splits of a file of one's own: every row as it is, nothing balanced.
+
+    Raises:
+        ValueError: a split is empty, or training lacks a class.
+    """
+    path = config.chosen.file()
+    frame = readers.labelled(path, config.text, config.label, config.split_column)
+    places = {name: place for place, name in enumerate(config.classes)}
+    frame = frame.assign(Label=frame["Label"].map(places))
+    if config.split_column:
+        frames = {name: frame[frame["Split"] == name] for name in SPLITS}
+    else:
+        frames = split(frame, config)
+    if empty := [name for name in SPLITS if frames[name].empty]:
+        raise ValueError(f"{path}: data.split_column={config.split_column} puts no row into {', '.join(empty)}")
+    if lacking := [name for name, place in places.items() if not (frames["train"]["Label"] == place).any()]:
+        how = f"split_column={config.split_column}" if config.split_column else f"split_seed={config.split_seed}"
+        raise ValueError(f"{path}: with data.{how} the training rows have none of the class {', '.join(lacking)}")
     return frames
 
 

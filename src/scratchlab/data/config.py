@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from enum import Enum
 
-from scratchlab.data import sources
-from scratchlab.data.sources import Source
+from scratchlab.data import readers, sources
+from scratchlab.data.sources import FILE, Source
 from scratchlab.matching import nearest
+from scratchlab.runs.identity import added
 
 LEAST = 20
 """Entries that can be split in three."""
@@ -28,7 +29,15 @@ class MessagesConfig:
     """Labelled short messages for classification (chapter 6)."""
 
     source: str = "spam"
-    """A data set of data/sources.py."""
+    """A data set of data/sources.py, or `file`: a CSV file of one's own."""
+    path: str = added("")
+    """file: where the CSV lies (UTF-8, with a header; tabs in a .tsv)."""
+    text: str = added("text")
+    """file: the column of the texts."""
+    label: str = added("label")
+    """file: the column of the labels; its different values are the classes, as many as there are."""
+    split_column: str = added("")
+    """file: the column that says `train`, `val` or `test` of each row; empty: shuffled, 70, 10 and 20 %."""
     size: int = 0
     """Generated messages: how many to make; others have as many as they have (0)."""
     split: Split = Split.script
@@ -47,6 +56,12 @@ class MessagesConfig:
             )
         if isinstance(self.pad_to, int) and self.pad_to < 1:
             raise ValueError(f"data.pad_to={self.pad_to}: must be at least 1 token")
+        own = {"text": self.text != "text", "label": self.label != "label", "split_column": bool(self.split_column)}
+        if self.source != FILE and (given := [key for key, there in own.items() if there]):
+            raise ValueError(
+                f"data.{given[0]}={getattr(self, given[0])}: names a column of a file of one's own; "
+                f"possible: data={sources.MESSAGES.own} data.path=FILE"
+            )
         if self.chosen.generate and self.size < LEAST_GENERATED:
             raise ValueError(
                 f"data.size={self.size}: data={self.source} needs at least {LEAST_GENERATED} messages to split"
@@ -54,12 +69,25 @@ class MessagesConfig:
         if self.size and not self.chosen.generate:
             raise ValueError(
                 f"data.size={self.size}: only generated messages, as of data=messages, are made to size; "
-                f"{self.chosen.what} has {self.chosen.count:,} rows"
+                f"{self.chosen.what} has {f'{self.chosen.count:,} rows' if self.chosen.count else 'what it has'}"
             )
 
     @property
     def chosen(self) -> Source:
-        return sources.find(sources.MESSAGES, self.source)
+        return sources.find(sources.MESSAGES, self.source, self.path)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """What the labels 0, 1, ... are called; a file of one's own is read for it.
+
+        Raises:
+            FileNotFoundError: it is not there.
+            ValueError: it is malformed.
+        """
+        if self.source != FILE:
+            return tuple(readers.LABELS)
+        frame = readers.labelled(self.chosen.file(), self.text, self.label, self.split_column)
+        return readers.classes(frame["Label"].tolist())
 
     def inputs(self) -> dict[str, str]:
         return self.chosen.inputs()

@@ -1,6 +1,9 @@
 """The files of data sets, read and checked, one function a kind; needs no torch."""
 
+import csv
 import json
+from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +33,87 @@ def messages(path: Path) -> "pd.DataFrame":
                 f"must be {' or '.join(LABELS)}, a tab, and a text"
             )
     return frame
+
+
+SPLITS = ("train", "val", "test")
+
+
+@lru_cache(maxsize=8)
+def _table(path: Path, _written: int, text: str, label: str, split: str) -> "pd.DataFrame":
+    import pandas as pd
+
+    columns = {"Text": text, "Label": label} | ({"Split": split} if split else {})
+    rows = []
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            table = csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ",", strict=True)
+            found = table.fieldnames or []
+            if lacking := [f"data.{key}={name}" for key, name in _keys(text, label, split) if name not in found]:
+                raise ValueError(f"{path}: {', '.join(lacking)}: no such column; possible: {', '.join(found)}")
+            for number, row in enumerate(table, start=1):
+                if problem := _row_problem(row, columns):
+                    raise ValueError(f"{path}, row {number} (line {table.line_num}, the header is line 1): {problem}")
+                rows.append({ours: row[theirs].strip() for ours, theirs in columns.items()})
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no UTF-8 text: {error}") from None
+    except csv.Error as error:
+        raise ValueError(f"{path}, row {len(rows) + 1} (line {table.line_num}): no CSV: {error}") from None
+    return pd.DataFrame(rows, columns=list(columns))
+
+
+def _keys(text: str, label: str, split: str) -> list[tuple[str, str]]:
+    return [("text", text), ("label", label), *([("split_column", split)] if split else [])]
+
+
+def _row_problem(row: dict[str, str], columns: dict[str, str]) -> str:
+    if None in row:  # where the csv module puts what is too much
+        return "it has more values than the header; a text with commas stands in double quotes"
+    for ours, theirs in columns.items():
+        if row[theirs] is None:
+            return f"it has no {theirs!r}: fewer values than the header"
+        if not row[theirs].strip():
+            return f"its {theirs!r} is empty"
+        if ours == "Split" and row[theirs].strip() not in SPLITS:
+            return f"its {theirs!r} is {row[theirs]!r:.60}; possible: {', '.join(SPLITS)}"
+    return ""
+
+
+def labelled(path: Path, text: str, label: str, split: str = "") -> "pd.DataFrame":
+    """Read a CSV file with a header (tabs in a .tsv): columns Text, Label and, where `split` names one, Split.
+
+    Raises:
+        ValueError: a column is not there, a row lacks a value, a class stands alone; says which and what.
+    """
+    frame = _table(path, path.stat().st_mtime_ns, text, label, split)
+    classes = frame["Label"].nunique()
+    if len(frame) < LEAST_ROWS or classes < 2:
+        raise ValueError(
+            f"{path} has {len(frame)} rows of {classes} classes (data.label={label}); "
+            f"needed: {LEAST_ROWS} rows or more, of 2 classes or more"
+        )
+    if classes > max(MOST_CLASSES, len(frame) // 10):
+        some = ", ".join(map(repr, frame["Label"].unique()[:3]))
+        raise ValueError(
+            f"{path}: data.label={label} has {classes} different values in {len(frame)} rows ({some}, ...); "
+            "is it the column of the classes?"
+        )
+    return frame
+
+
+LEAST_ROWS, MOST_CLASSES = 20, 10
+"""Rows that can be split in three; classes that a small file may have. A large one may have one in ten rows."""
+
+
+def classes(labels: Sequence[str]) -> tuple[str, ...]:
+    """The different labels in their order: numbers by size, then texts."""
+
+    def place(label: str) -> tuple[bool, float, str]:
+        try:
+            return False, float(label), label
+        except ValueError:
+            return True, 0.0, label
+
+    return tuple(sorted(set(labels), key=place))
 
 
 def text(path: Path) -> str:

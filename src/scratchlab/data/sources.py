@@ -9,13 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
-
 from scratchlab.assets import catalogue
 from scratchlab.assets.fetch import Asset, fetch, sha256
 from scratchlab.book.experiments import Experiment, task_options
 from scratchlab.data import generated, readers
-from scratchlab.files import resource
+from scratchlab.files import read_yaml, resource
 from scratchlab.matching import nearest
 
 if TYPE_CHECKING:
@@ -38,7 +36,7 @@ class Kind:
     """The option in conf/data that takes a file of one's own; empty where there is none."""
 
 
-MESSAGES = Kind("messages", readers.messages, "rows")
+MESSAGES = Kind("messages", readers.messages, "rows", own="csv")
 CORPUS = Kind("corpus", readers.text, "characters", own="text")
 ENTRIES = Kind("entries", readers.entries, "entries", own="entries")
 KINDS = (MESSAGES, CORPUS, ENTRIES)
@@ -186,7 +184,7 @@ def needed_by(experiment: Experiment) -> list[str]:
     file = resource("conf") / "data" / f"{option}.yaml"
     if not file.is_file():
         return [f"what data={option} names"]  # an option of the user's own, from a folder named by --config-dir
-    chosen = yaml.safe_load(file.read_text(encoding="utf-8")) | experiment.content.get("data", {})
+    chosen = read_yaml(file) | experiment.content.get("data", {})
     if chosen["source"] == FILE:
         return [chosen.get("path") or "a file (data.path)"]
     return [needs] if (needs := SOURCES[chosen["source"]].needs) else []

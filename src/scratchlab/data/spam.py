@@ -1,6 +1,7 @@
 """Messages with a label, spam or ham, encoded and padded (chapter 6)."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,10 @@ class EncodedMessages(Dataset[Batch]):
             return self.rows[picked], self.labels[picked], picked
         return torch.stack([self.rows[i] for i in indices]), self.labels[picked], picked
 
+    def row(self, index: int) -> Tensor:
+        """The token ids of one message, padding included, (T)."""
+        return self.rows[index]
+
     def fingerprint(self) -> str:
         """Hash of every id and label, in order."""
         digest = hashlib.sha256(self.labels.numpy().tobytes())
@@ -97,7 +102,7 @@ def encode(
     return EncodedSplits(encoded, length, longest)
 
 
-def loaders(splits: dict[str, EncodedMessages], batch_size: int) -> dict[str, "DataLoader[Batch]"]:
+def loaders(splits: Mapping[str, Dataset[Any]], batch_size: int) -> dict[str, "DataLoader[Any]"]:
     """The book's loaders: training shuffled, without its last incomplete batch; the others in order and whole."""
     return {
         name: DataLoader(

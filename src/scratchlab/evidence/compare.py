@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from scratchlab import stats
 from scratchlab.evidence.confounds import factors, several_factors, unexplained, unlike
+from scratchlab.evidence.remarks import absent, mixtures
 from scratchlab.evidence.resolution import resolution
 from scratchlab.evidence.runs import Arm, Items, differing
 from scratchlab.runs.metrics import NOT_DECLARED
@@ -80,6 +81,7 @@ def _row(
     for run in arm.runs:
         if run.missing:
             line["notes"].append(f"seed {run.seed}: the record lacks {', '.join(run.missing)}")
+    line["notes"] += [*absent(arm, metric), *mixtures(arm, metric)]
     if copied is not None:
         _without_copies(line, arm, copied)
     if not declaration(metric).declared:
@@ -149,13 +151,13 @@ def _compare(line: dict[str, Any], arm: Arm, baseline: Arm, metric: str) -> None
         a, b = [[pair[side].correct for pair in pairs] for side in (0, 1)]
         line["mcnemar"] = [_mcnemar(seed, x, y) for seed, x, y in zip(seeds, a, b, strict=True)]
         found = stats.paired_difference(a, b, to="both")
-        by_seed: stats.Interval = stats.paired_difference(a, b, to="seeds")
+        over_seeds: stats.Interval = stats.paired_difference(a, b, to="seeds")
         p, test, items = found.p, found.note, found.items
-        line["delta"] = _delta(metric, seeds, found, p, test) | {"interval_seeds": _bounds(by_seed)}
+        line["delta"] = _delta(metric, seeds, found, p, test) | {"interval_seeds": _bounds(over_seeds)}
         line["delta"]["interval_items"] = _bounds(stats.paired_difference(a, b, to="items"))
     else:
         items = declaration(metric).items
-        summary, p = _by_seed(ours, theirs, stats.resolution(items) if items else None)
+        summary, p = by_seed(ours, theirs, stats.resolution(items) if items else None)
         test = f"t over {len(seeds)} per-seed differences; no predictions to pair item by item"
         line["delta"] = _delta(metric, seeds, summary, p, test) | {"interval_seeds": _bounds(summary)}
     differences = [x - y for x, y in zip(ours, theirs, strict=True)]
@@ -195,7 +197,7 @@ def _bounds(found: stats.Interval) -> list[float] | None:
     return [found.low, found.high] if math.isfinite(found.half_width) else None
 
 
-def _by_seed(ours: list[float], theirs: list[float], step: float | None) -> tuple[stats.Summary, float | None]:
+def by_seed(ours: list[float], theirs: list[float], step: float | None) -> tuple[stats.Summary, float | None]:
     """Mean paired difference over seeds with its t interval and p; the p at which the interval touches zero."""
     from scipy.special import stdtr
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from scratchlab.evidence.items import SHAPE, mixed_items, other_items
 from scratchlab.evidence.runs import Arm, RunRecord
 from scratchlab.runs.metrics import Act, Metric
 from scratchlab.runs.metrics import metric as declaration
@@ -42,7 +43,6 @@ def _metric(name: str) -> Callable[[RunRecord], Any]:
     return lambda run: run.metrics.get(name)
 
 
-SHAPE = ("data.", "prompt.", "model.context_length", "train.max_length", "model.vocab_size")
 LENGTH = ("train.epochs", "train.batch_size", "data.", "prompt.")
 
 EFFECTS: tuple[tuple[str, Callable[[RunRecord], Any], tuple[str, ...]], ...] = (
@@ -68,9 +68,19 @@ TARGETS = ("mask_instruction", "prompt.")
 def unlike(variant: Arm, baseline: Arm, metric: str) -> str:
     """Why the two arms' numbers are of two kinds, so that nothing can be said of their difference; empty if not."""
     declared = declaration(metric)
-    return (_other_targets(variant, baseline) if Act.targets in declared.acts else "") or (
-        "" if declared.steady else _other_device(declared, variant, baseline)
-    )
+    if Act.targets in declared.acts and (problem := _other_targets(variant, baseline)):
+        return problem
+    if not declared.steady and (problem := _other_device(declared, variant, baseline)):
+        return problem
+    return "" if declared.split == "train" else _tested_on_others(variant, baseline, declared.split)
+
+
+def _tested_on_others(variant: Arm, baseline: Arm, split: str) -> str:
+    """Whether the runs of the two arms, or of one of them, were tested on different items."""
+    for arm in (variant, baseline):
+        if problem := mixed_items(arm.runs, split):
+            return f"{arm.label}: {problem}"
+    return other_items(variant.runs[0], baseline.runs[0], split)
 
 
 def _other_targets(variant: Arm, baseline: Arm) -> str:

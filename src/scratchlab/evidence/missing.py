@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 from scratchlab.book.claims import Stated
 from scratchlab.book.experiments import Experiment
+from scratchlab.evidence.configuration import Published
 from scratchlab.evidence.runs import RunRecord
 from scratchlab.evidence.verdicts.single import PUBLISHED_SEED
+from scratchlab.evidence.verdicts.speaking import otherwise
 from scratchlab.runs.registry import TASKS
 
 
@@ -32,14 +34,17 @@ def missing_runs(
     runs: Mapping[str, Sequence[RunRecord]],
     experiments: Mapping[str, Experiment],
     seeds: Sequence[int],
+    published: Published | None = None,
 ) -> list[Missing]:
     """The runs that the claims lack, prerequisites first; without `seeds`, those with the published seed."""
     names = dict.fromkeys(name for s in stated for name in (s.experiment, s.claim.versus) if name in experiments)
     found = []
     for name in _prerequisites_first(list(names), experiments):
-        published = int(experiments[name].content.get("seed", PUBLISHED_SEED))
-        there = {run.seed for run in runs.get(name, ()) if run.done and not run.changes}
-        found += [Missing(experiments[name], seed) for seed in seeds or [published] if seed not in there]
+        usual = int(experiments[name].content.get("seed", PUBLISHED_SEED))
+        there = {
+            run.seed for run in runs.get(name, ()) if run.done and not otherwise(run, experiments[name], published)
+        }
+        found += [Missing(experiments[name], seed) for seed in seeds or [usual] if seed not in there]
     return found
 
 

@@ -6,36 +6,35 @@ says what is.
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import yaml
-
-from scratchlab.files import LOADER, dotted
+from scratchlab.evidence import parsing, predictions
+from scratchlab.evidence.labels import differing as differing  # offered here too
+from scratchlab.evidence.labels import labels
+from scratchlab.evidence.predictions import PREDICTIONS, Items
+from scratchlab.files import dotted, with_numbers
 from scratchlab.matching import matches
 from scratchlab.runs import identity, record, registry
+from scratchlab.runs.checks import is_number
 
-if TYPE_CHECKING:
-    import numpy as np
+__all__ = [
+    "PREDICTIONS",
+    "Arm",
+    "Items",
+    "RunRecord",
+    "arms",
+    "by_name",
+    "differing",
+    "latest_of_each_seed",
+    "read_run",
+    "read_runs",
+]
 
-PREDICTIONS = "predictions.csv"
-
-
-@dataclass(frozen=True)
-class Items:
-    """Predictions over one split, sorted by index."""
-
-    index: "np.ndarray"
-    label: "np.ndarray"
-    prediction: "np.ndarray"
-    probability: "np.ndarray"
-
-    @property
-    def correct(self) -> "np.ndarray":
-        return (self.label == self.prediction).astype(float)
+DEVICE = "compute.device"
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class RunRecord:
     name: str
     seed: int
     status: str
-    """done, failed, interrupted; `unfinished` where there is no result, `unreadable` where it is no JSON."""
+    """done, failed, interrupted; `unfinished` where there is no result, `unreadable` where the record is spoilt."""
     task: str = ""
     error: str = ""
     fingerprint: str = ""
@@ -65,6 +64,16 @@ class RunRecord:
     versions: dict[str, str] = field(default_factory=dict)
     git: dict[str, Any] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
+    nested: dict[str, Any] = field(default_factory=dict, repr=False)
+    """The configuration as its file has it."""
+    revision: int | None = None
+    """Of the task, when the run was made."""
+    wrong: dict[str, str] = field(default_factory=dict)
+    """Metrics that the record states and that are left out, each with the reason."""
+    problems: tuple[str, ...] = ()
+    """What is wrong with the record, in words."""
+    kept: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """What was worked out from `nested` once, for all claims."""
 
     @property
     def done(self) -> bool:
@@ -74,7 +83,19 @@ class RunRecord:
     def acting(self) -> dict[str, Any]:
         """The flat configuration without the seed and what cannot change a number."""
         flat = {key: value for key, value in self.config.items() if key != "seed"}
+        if flat.get(DEVICE) == "auto" and self.device_class:
+            flat[DEVICE] = self.device_class
         return identity.acting(flat, registry.schema_of(self.task))
+
+    def arm_key(self) -> str:
+        """The same for runs of one arm."""
+        return json.dumps([self.name, self.acting or self.changes], sort_keys=True, default=str)
+
+    @property
+    def device_class(self) -> str:
+        """cpu, cuda or mps, as the record names its device; empty where it does not."""
+        first = self.device.split()[0].split(":")[0].lower() if self.device.split() else ""
+        return first if first in ("cpu", "cuda", "mps") else ""
 
     @property
     def about_records(self) -> bool:
@@ -84,7 +105,19 @@ class RunRecord:
     @cached_property
     def history_text(self) -> str:
         path = self.folder / record.HISTORY
-        return path.read_text(encoding="utf-8") if path.is_file() else ""
+        return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+
+    def history(self) -> list[dict[str, Any]]:
+        """The lines of the history that can be drawn: those that are mappings, with numbers where they say when."""
+        lines = []
+        for text in self.history_text.split("\n"):
+            try:
+                line = json.loads(text)
+            except (ValueError, RecursionError):  # cut short by a kill, or damaged: a curve has a gap there
+                continue
+            if isinstance(line, dict) and all(isinstance(line.get(by, 0), int | float) for by in ("step", "epoch")):
+                lines.append(with_numbers(line))
+        return lines
 
     @property
     def history_digest(self) -> str:
@@ -96,68 +129,89 @@ class RunRecord:
         """Batches trained on; None where the history does not say."""
         return self.history_text.count('"batch_loss"') or None
 
+    @property
+    def keeps_predictions(self) -> bool:
+        return (self.folder / PREDICTIONS).is_file()
+
     def items(self, split: str) -> Items | None:
         """The predictions over a split; None where the run has none."""
-        path = self.folder / PREDICTIONS
-        return _read_items(path, split, path.stat().st_mtime_ns) if path.is_file() else None
+        return predictions.read(self.folder)[0].get(split)
 
 
-@lru_cache(maxsize=4096)
-def _read_items(path: Path, split: str, _written: int) -> Items | None:
-    import numpy as np
+def read_run(folder: Path | str) -> RunRecord:
+    """Read one folder, whatever state it is in; `RunRecord.problems` says what is wrong with it.
 
-    header, *lines = path.read_text(encoding="utf-8").splitlines()
-    names = header.split(",")
-    lines = [line for line in lines if line.startswith(f"{split},")]
-    wanted = ("index", "label", "prediction", "probability")
-    if not lines or not set(wanted[:3]) <= set(names):
-        return None
-    present = [name for name in wanted if name in names]
-    table = np.loadtxt(lines, delimiter=",", usecols=[names.index(name) for name in present], ndmin=2)
-    table = table[np.argsort(table[:, 0], kind="stable")]
-    columns = dict(zip(present, table.T, strict=True))
-    columns.setdefault("probability", np.full(len(table), np.nan))
-    return Items(*(columns[name] for name in wanted))
-
-
-def read_run(folder: Path) -> RunRecord:
-    """Read one folder, whatever state it is in."""
-    missing: list[str] = []
-    config: dict[str, Any] = {}
-    if (folder / record.CONFIG).is_file():
-        try:
-            loaded = yaml.load((folder / record.CONFIG).read_text(encoding="utf-8"), Loader=LOADER)
-            config = dotted(loaded if isinstance(loaded, dict) else {}, keep=("claims",))
-        except yaml.YAMLError:
-            missing.append(f"{record.CONFIG} (no YAML)")
-    else:
-        missing.append(record.CONFIG)
-    name = str(config.get("name") or folder.parent.name)
-    try:
-        result = record.read_result(folder)
-    except (ValueError, AttributeError, KeyError, TypeError) as error:
-        return RunRecord(folder, name, config.get("seed", 0), "unreadable", error=f"{record.RESULT}: {error}")
-    if result is None:
-        return RunRecord(folder, name, config.get("seed", 0), "unfinished", config=config, missing=tuple(missing))
-    missing += [key for key in ("status", "seed", "changes", "hashes", "device") if key not in result]
-    seed = result.get("seed", config.get("seed", 0))
+    A record that is not what a run writes is `unreadable`: it does not speak. One whose numbers are partly impossible,
+    or are not those of its own predictions, speaks with the others.
+    """
+    folder = Path(folder)
+    nested, problem = parsing.config(folder)
+    problems = [problem] if problem else []
+    config = dotted(nested, keep=("claims",))
+    missing = [] if (folder / record.CONFIG).is_file() else [record.CONFIG]
+    result, problem = parsing.result(folder)
+    problems += [problem] if problem else []
+    known = {key: value for key, value in (result or {}).items() if not parsing.field_problem(key, value)}
+    problems += _contradictions(config, result or {}, known)
+    seed = known.get("seed", config.get("seed"))
+    name = known.get("name") or config.get("name")
+    common: dict[str, Any] = {
+        "folder": folder,
+        "name": name if isinstance(name, str) and name.isprintable() and name else folder.parent.name,
+        "seed": seed if parsing.is_whole(seed) else 0,
+        "config": config,
+        "nested": nested,
+        "task": known.get("task", ""),
+    }
+    if result is None and not problems:
+        return RunRecord(**common, status="unfinished", missing=tuple(missing))
+    if problems:
+        told = "; ".join(problems)
+        return RunRecord(**common, status="unreadable", error=told, problems=tuple(problems), missing=tuple(missing))
+    missing += [key for key in ("seed", "fingerprint", "changes", "hashes", "device") if key not in known]
+    metrics, wrong = parsing.metrics(known["metrics"])
+    wrong |= predictions.contradictions(folder, metrics)
+    claims, problem = parsing.stated_claims(known.get("claims") or config.get("claims") or (), name or "")
     return RunRecord(
-        folder,
-        str(result.get("name") or name),
-        int(seed),
-        result.get("status", "done"),
-        config=config,
-        fingerprint=result.get("fingerprint") or folder.name,
-        claims=tuple(result.get("claims") or config.get("claims") or ()),
+        **common,
+        metrics={key: value for key, value in metrics.items() if key not in wrong},
+        wrong=wrong,
+        revision=known.get("revision"),
+        claims=claims,
+        fingerprint=known.get("fingerprint") or folder.name,
         missing=tuple(missing),
-        **{key: result[key] for key in _PLAIN if result.get(key) is not None},
+        problems=(*wrong.values(), *([problem] if problem else [])),
+        **{key: known[key] for key in _PLAIN if key in known},
     )
 
 
+def _contradictions(config: Mapping[str, Any], result: Mapping[str, Any], known: Mapping[str, Any]) -> list[str]:
+    """Where the two files of a record say two things, or neither says which seed it is."""
+    if not result:
+        return []
+    found = [
+        f"{key} is {known[key]!r} in {record.RESULT} and {config[key]!r} in {record.CONFIG}"
+        for key in ("name", "seed")
+        if key in known and key in config and known[key] != config[key]
+    ]
+    if "seed" not in result and not parsing.is_whole(config.get("seed")):
+        found.append("seed is missing")
+    return found
+
+
 _PLAIN = (
-    "task", "error", "metrics", "changes", "hashes", "no_effect", "device", "seconds", "started", "versions", "git",
+    "status",
+    "error",
+    "changes",
+    "hashes",
+    "no_effect",
+    "device",
+    "seconds",
+    "started",
+    "versions",
+    "git",
     "choices",
-)  # fmt: skip
+)
 
 
 def read_runs(out: Path | str, select: str = "*", seeds: Sequence[int] = ()) -> list[RunRecord]:
@@ -168,7 +222,7 @@ def read_runs(out: Path | str, select: str = "*", seeds: Sequence[int] = ()) -> 
     folders = {path.parent for name in (record.CONFIG, record.RESULT) for path in Path(out).glob(f"*/*/{name}")}
     chosen = sorted(f for f in folders if matches(f.parent.name, select))
     runs = [read_run(folder) for folder in chosen]
-    return [run for run in runs if not run.about_records and (not seeds or run.seed in seeds)]
+    return [run for run in runs if not run.about_records and (not seeds or run.seed in seeds or run.problems)]
 
 
 def by_name(runs: Iterable[RunRecord]) -> dict[str, list[RunRecord]]:
@@ -192,10 +246,15 @@ class Arm:
 
     name: str
     label: str
-    """The name, with what tells it from other arms of the same name."""
+    """What it is called in tables and plots; see `labels`."""
     config: dict[str, Any]
     """Flat, without the seed and what cannot change a number."""
     runs: tuple[RunRecord, ...]
+    """One a seed, the last one started."""
+    older: tuple[RunRecord, ...] = ()
+    """Earlier records of the same seeds."""
+    lost: tuple[RunRecord, ...] = ()
+    """Runs of the same configuration that came to no end."""
 
     @property
     def seeds(self) -> list[int]:
@@ -207,32 +266,19 @@ class Arm:
     def values(self, metric: str) -> list[float]:
         """The metric of every run that has it as a number, in order of seeds."""
         found = [run.metrics.get(metric) for run in self.runs]
-        return [float(value) for value in found if isinstance(value, int | float) and not isinstance(value, bool)]
+        return [float(value) for value in found if is_number(value)]
 
 
 def arms(runs: Iterable[RunRecord]) -> list[Arm]:
     """Group finished runs into arms, in the order in which each first appears."""
     groups: dict[str, list[RunRecord]] = {}
+    lost: dict[str, list[RunRecord]] = {}
     for run in runs:
-        if run.done:
-            key = json.dumps([run.name, run.acting or run.changes], sort_keys=True, default=str)
-            groups.setdefault(key, []).append(run)
-    found = [
-        Arm(group[0].name, group[0].name, group[0].acting, tuple(latest_of_each_seed(group)))
-        for group in groups.values()
-    ]
-    return [_labelled(arm, [other for other in found if other.name == arm.name]) for arm in found]
-
-
-def _labelled(arm: Arm, namesakes: list[Arm]) -> Arm:
-    keys = differing(namesakes)
-    if not keys:
-        return arm
-    told = ", ".join(f"{key}={arm.config.get(key, '-')}" for key in keys)
-    return Arm(arm.name, f"{arm.name} [{told}]", arm.config, arm.runs)
-
-
-def differing(found: Sequence[Arm]) -> list[str]:
-    """The configuration keys whose values are not the same in all arms."""
-    keys = list(dict.fromkeys(key for arm in found for key in arm.config))
-    return [key for key in keys if len({json.dumps(arm.config.get(key), default=str) for arm in found}) > 1]
+        if run.status != "unreadable":
+            (groups if run.done else lost).setdefault(run.arm_key(), []).append(run)
+    found = []
+    for key, group in groups.items():
+        first, last = group[0], latest_of_each_seed(group)
+        older = tuple(run for run in group if not any(run is other for other in last))
+        found.append(Arm(first.name, first.name, first.acting, tuple(last), older, tuple(lost.get(key, ()))))
+    return [replace(arm, label=label) for arm, label in zip(found, labels(found), strict=True)]

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from scratchlab.runs.checks import at_least
+
 
 @dataclass(kw_only=True)
 class SamplingConfig:
@@ -20,8 +22,7 @@ class SamplingConfig:
             )
         if self.top_k is not None and self.top_k < 1:
             raise ValueError(f"sampling.top_k={self.top_k}: must be at least 1, or null for all tokens")
-        if self.max_new_tokens < 1:
-            raise ValueError(f"sampling.max_new_tokens={self.max_new_tokens}: must be at least 1")
+        at_least(1, self, "max_new_tokens", prefix="sampling.")
 
     @property
     def deterministic(self) -> bool:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 from string import Formatter
 
+from scratchlab.runs.checks import at_least
 from scratchlab.runs.identity import bookkeeping
 from scratchlab.text.prompts import PromptConfig
 
@@ -63,9 +64,15 @@ class JudgeConfig:
             raise ValueError(
                 f"judge.prompt has the fields {found}; must have {{question}}, {{output}}, {{response}}, once"
             )
-        for key, least in (("num_ctx", 1), ("max_tokens", 0), ("retries", 0), ("concurrency", 1), ("wait", 0)):
-            if getattr(self, key) < least:
-                raise ValueError(f"judge.{key}={getattr(self, key)}: must be at least {least}")
+        for key, least in (
+            ("num_ctx", 1),
+            ("max_tokens", 0),
+            ("retries", 0),
+            ("concurrency", 1),
+            ("wait", 0),
+            ("temperature", 0),
+        ):
+            at_least(least, self, key, prefix="judge.")
         for key in ("timeout", "load_timeout"):
             if getattr(self, key) <= 0:
                 raise ValueError(f"judge.{key}={getattr(self, key)}: must be above 0 seconds")

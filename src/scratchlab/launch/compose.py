@@ -24,8 +24,8 @@ from scratchlab.runs.registry import TASKS
 
 VERSION, PRIMARY = "1.3", "config"
 """The version of Hydra whose behaviour is asked for, and the file in conf/ that everything starts from."""
-SAME_RUN = ("out", "force")
-"""Keys that say where a run is kept and whether it is repeated, whatever the task."""
+SAME_RUN = ("out", "force", "seed")
+"""Keys that make no other run of an experiment: where it is kept, whether it is repeated, and which seed it has."""
 
 Names = list[str]  # the class below has a method called `list`
 
@@ -96,7 +96,7 @@ def typed(composed: DictConfig, task: str) -> Run:
         OmegaConfBaseException: a key or a value does not fit the type.
         ValueError: values that do not go together.
     """
-    values = OmegaConf.to_container(_own(composed), resolve=True)
+    values = OmegaConf.to_container(own(composed), resolve=True)
     merged = OmegaConf.merge(OmegaConf.structured(TASKS[task].schema()), values)
     found = OmegaConf.to_container(merged)
     assert isinstance(found, dict)
@@ -128,14 +128,15 @@ def compose(overrides: list[str]) -> Run:
     return typed(composed, composed.hydra.runtime.choices.task)
 
 
-def reference(choices: dict[str, Any]) -> Run | None:
+def reference(choices: dict[str, Any], overrides: Iterable[str] | None = None) -> Run | None:
     """The same experiment (or task) as published: without any override.
 
-    None if it says nothing without one, or if the job is just that: composing it again would tell nothing.
+    `overrides`: those of the job; None: of the one that Hydra is running. None if it says nothing without one, or if
+    the job is just that: composing it again would tell nothing.
     """
     chosen = "experiment" if choices.get("experiment") else "task"
-    given = {word.partition("=")[0] for word in HydraConfig.get().overrides.task}
-    if given <= {chosen, *SAME_RUN}:
+    words = HydraConfig.get().overrides.task if overrides is None else overrides
+    if {word.partition("=")[0] for word in words} <= {chosen, *SAME_RUN}:
         return None
     try:
         return compose([f"{chosen}={choices[chosen]}"])
@@ -155,10 +156,10 @@ def choices_of(composed: DictConfig) -> dict[str, Any]:
 
 def values_of(composed: DictConfig) -> dict[str, Any]:
     """The values of a composition, enums by name; `???` where one must be given and is not."""
-    values = OmegaConf.to_container(_own(composed), resolve=True, enum_to_str=True)
+    values = OmegaConf.to_container(own(composed), resolve=True, enum_to_str=True)
     return cast(dict[str, Any], values)
 
 
-def _own(composed: DictConfig) -> DictConfig:
+def own(composed: DictConfig) -> DictConfig:
     """A composition without Hydra's part."""
     return OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])

@@ -1,33 +1,32 @@
 """A job is its overrides, its typed configuration and its folder; sweeps and ablations are lists of jobs."""
 
+import contextlib
 import logging
 import shlex
-import subprocess
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from hydra import initialize_config_dir
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper, BasicSweeperConf
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeperConf
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from scratchlab.evidence.runs import read_run
-from scratchlab.launch import compose
+from scratchlab.launch import compose, expansion, warm
 from scratchlab.launch.options import CONF
 from scratchlab.runs import identity, record
 from scratchlab.runs.config import Run
 
 log = logging.getLogger(__name__)
 
-BASIC_SWEEPER = BasicSweeperConf._target_
+PLANNED_SWEEPER, BASIC_SWEEPER = "hydra_plugins.scratchlab_sweeper.PlannedSweeper", BasicSweeperConf._target_
 
-NO_CHOICE = ("task", "experiment", "seed")
-"""Keys that say which run it is; what else is typed is a choice, unless it is bookkeeping."""
+NO_CHOICE = ("task", "experiment", "seed", "launch")
+"""Keys that say which run it is, and where it runs; what else is typed is a choice, unless it is bookkeeping."""
 
 
 @dataclass(frozen=True)
@@ -71,30 +70,31 @@ def split(overrides: Sequence[str]) -> list[tuple[str, ...]]:
     """The overrides of every job of a sweep; only the sweep itself is composed.
 
     Raises:
-        ValueError: the sweep has another sweeper than Hydra's basic one.
+        ValueError: the sweep has a sweeper whose jobs are not known beforehand.
     """
-    with _hydra():
+    with at_hand():
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None
         sweep = hydra.compose_config(compose.PRIMARY, list(overrides), run_mode=RunMode.MULTIRUN)
-        searched = [word for word in sweep.hydra.overrides.hydra if word.startswith("hydra.searchpath=")]
-        return [(*searched, *words) for words in split_composed(sweep)]
+        return [(*searched(sweep), *words) for words in split_composed(sweep)]
+
+
+def searched(sweep: DictConfig) -> tuple[str, ...]:
+    """The words of a composed sweep that say where else options lie."""
+    return tuple(word for word in sweep.hydra.overrides.hydra if word.startswith("hydra.searchpath="))
 
 
 def split_composed(sweep: DictConfig) -> list[tuple[str, ...]]:
     """The overrides of every job of a composed sweep, `hydra.sweeper.params` of its experiment included."""
     sweeper = sweep.hydra.sweeper
-    if sweeper._target_ != BASIC_SWEEPER:
-        raise ValueError(f"hydra/sweeper={sweeper._target_}: it makes its jobs one after the other; possible: basic")
-    words = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
+    if sweeper._target_ not in (PLANNED_SWEEPER, BASIC_SWEEPER):
+        raise ValueError(f"hydra/sweeper={sweeper._target_}: it makes its jobs one after the other; possible: planned")
     parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-    parsed = parser.parse_overrides([*words, *sweep.hydra.overrides.task])
-    (batch,) = BasicSweeper.split_arguments(parsed, None)
-    return [tuple(words) for words in batch]
+    return expansion.expand(sweep.hydra.overrides.task, parser, sweeper.params or {}, sweeper.get("parts") or ())
 
 
 @contextmanager
-def _hydra() -> Iterator[None]:
+def at_hand() -> Iterator[None]:
     """Hydra at hand: the one that runs the command, or one for as long as this takes."""
     if GlobalHydra.instance().is_initialized():
         yield
@@ -111,7 +111,7 @@ def choices(overrides: Iterable[str], schema: type) -> dict[str, str]:
     """
     found = {}
     no_choice = (*NO_CHOICE, *identity.marks(schema).bookkeeping)
-    for override in OverridesParser.create().parse_overrides(list(overrides)):
+    for override in map(expansion.parsed, overrides):
         key = override.key_or_group
         bookkeeping = any(key == out or key.startswith(f"{out}.") for out in no_choice)
         if override.is_hydra_override() or bookkeeping:
@@ -129,22 +129,17 @@ def choices(overrides: Iterable[str], schema: type) -> dict[str, str]:
 
 
 def run_all(jobs: Sequence[Job]) -> list[Job]:
-    """Run jobs one after the other, in processes of their own.
+    """Run jobs one after the other, each alone in its process; see `warm`.
 
     What is done already is not repeated, and after one that fails the rest go on; returns those that failed.
     """
-    failed = []
-    for number, one in enumerate(jobs, start=1):
-        log.info("run %d of %d: %s", number, len(jobs), one.command)
-        # an experiment may say that it is a sweep; a job of it is not
-        process = subprocess.Popen([sys.executable, "-m", "scratchlab", *one.overrides, "hydra.mode=RUN"])
-        try:
-            code = process.wait()
-        except KeyboardInterrupt:
-            process.terminate()  # the run writes its record before it ends
-            process.wait()
-            raise
-        if code:
-            log.warning("%s ended with exit code %d", one.command, code)
-            failed.append(one)
+    failed: list[Job] = []
+    # an experiment may say that it is a sweep; a job of it is not
+    codes = warm.exit_codes([[*one.overrides, "hydra.mode=RUN"] for one in jobs])
+    with contextlib.closing(codes):
+        for number, one in enumerate(jobs, start=1):
+            log.info("run %d of %d: %s", number, len(jobs), one.command)
+            if code := next(codes):
+                log.warning("%s ended with exit code %d", one.command, code)
+                failed.append(one)
     return failed

@@ -16,7 +16,9 @@ class KeyValueCache:
     def __init__(self, keys: Tensor, values: Tensor) -> None:
         self.keys = keys  # (B, H, slots, D)
         self.values = values
-        self.positions: Tensor | None = None  # (B)
+        self.count = len(keys)
+        """Rows in use, the first ones."""
+        self.positions: Tensor | None = None  # (count)
         self.length = 0
         """Slots that the farthest row has filled, the new token included."""
 
@@ -32,12 +34,21 @@ class KeyValueCache:
         """Some rows, in the same memory."""
         return KeyValueCache(self.keys[start:stop], self.values[start:stop])
 
-    def drop(self, row: int) -> None:
-        """Forget a row: the last one takes its place."""
-        last = len(self.keys) - 1
+    def move(self, source: int, target: int, length: int) -> None:
+        """Bring the first `length` slots of one row to the place of another, which is forgotten."""
         for kept in (self.keys, self.values):
-            kept[row] = kept[last]
-        self.keys, self.values = self.keys[:last], self.values[:last]
+            kept[target, :, :length] = kept[source, :, :length]
+
+    def grow(self, rows: int, slots: int) -> None:
+        """Have room for at least so many rows and slots."""
+        B, H, had, D = self.keys.shape
+        if rows <= B and slots <= had:
+            return
+        shape = (max(rows, B), H, max(slots, had), D)
+        for name in ("keys", "values"):
+            old, new = getattr(self, name), self.keys.new_zeros(shape)
+            new[: self.count, :, :had] = old[: self.count]
+            setattr(self, name, new)
 
     def extend(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Keep the new tokens' keys and values (B, H, T, D); return those of all tokens so far."""
@@ -49,4 +60,4 @@ class KeyValueCache:
             rows = torch.arange(len(keys), device=keys.device)
             self.keys[rows, :, self.positions] = keys[:, :, 0]
             self.values[rows, :, self.positions] = values[:, :, 0]
-        return self.keys[:, :, : self.length], self.values[:, :, : self.length]
+        return self.keys[: self.count, :, : self.length], self.values[: self.count, :, : self.length]

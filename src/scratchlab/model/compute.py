@@ -1,7 +1,10 @@
 """Carry a run's compute settings out: device, number format, compilation, threads."""
 
-from contextlib import AbstractContextManager, nullcontext
+import logging
+import re
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,6 +12,8 @@ from torch import nn
 
 from scratchlab.model.decoder import Decoder
 from scratchlab.runs.config import ComputeConfig, Device, Precision
+
+log = logging.getLogger(__name__)
 
 _VARIANTS = 64
 """Most compiled forms of a block."""
@@ -43,6 +48,8 @@ class Compute:
         generation. Embedding, norm and head are a table, a mean and one matrix product, with little to gain.
         """
         model.to(self.device)
+        if isinstance(model, Decoder):
+            model.checkpoints = self.config.checkpoint_activations
         if self.config.compile:
             import torch._dynamo
 
@@ -68,4 +75,26 @@ def prepare(config: ComputeConfig) -> Compute:
     if not there[name]:
         possible = ", ".join(["auto", *(key for key, value in there.items() if value)])
         raise ValueError(f"compute.device={name}: this machine has none that torch can use; possible: {possible}")
+    if config.precision is Precision.bfloat16 and name == "cpu" and has_bfloat16() is False:
+        log.warning(
+            "compute.precision=bfloat16: this processor has no instructions for it (%s), which makes it slower than "
+            "compute.precision=float32",
+            ", ".join(_BFLOAT16),
+        )
     return Compute(torch.device(name), config)
+
+
+_BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16")
+"""What the kernel calls matrix instructions in bfloat16; the last one is ARM's."""
+
+
+def has_bfloat16(described: str | None = None) -> bool | None:
+    """Whether the processor multiplies matrices in bfloat16; None where nothing says so.
+
+    `described`: what the kernel says of it (default: Linux's own file).
+    """
+    if described is None:
+        with suppress(OSError):
+            described = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    flags = re.search(r"^(?:flags|Features)\s*:(.*)$", described or "", re.MULTILINE)
+    return None if flags is None else bool(set(_BFLOAT16) & set(flags[1].split()))

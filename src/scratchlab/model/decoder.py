@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from scratchlab.model.cache import KeyValueCache
 from scratchlab.model.config import DecoderConfig
@@ -30,6 +31,20 @@ class Block(nn.Module, ABC):
         several tokens only while the cache is empty.
         """
 
+    def forward_at(self, x: Tensor, positions: Tensor, at: Tensor) -> Tensor:
+        """What `forward` gives at one place of each row, `at` (B): (B, C). A family may compute that alone."""
+        return picked(self(x, positions), at)[:, 0]
+
+
+def picked(x: Tensor, at: Tensor) -> Tensor:
+    """One place of each row, `at` (B), of (B, T, C): (B, 1, C)."""
+    return x.take_along_dim(at[:, None, None], dim=1)
+
+
+def up_to(at: Tensor, tokens: int) -> Tensor:
+    """The causal rule for one query of each row, at `at` (B): a mask (B, 1, 1, T) for `tokens` tokens."""
+    return (torch.arange(tokens, device=at.device) <= at[:, None])[:, None, None]
+
 
 class Decoder(nn.Module, ABC):
     """Token ids in, logits out; the steps between can be called one by one.
@@ -40,6 +55,8 @@ class Decoder(nn.Module, ABC):
     A class, not a protocol: whoever uses a decoder uses it as a `nn.Module` too, and no type says both.
     """
 
+    checkpoints = False
+    """Whether training keeps only what each block reads, and computes the rest again on its way back."""
     config: DecoderConfig
     tok_emb: nn.Embedding
     final_norm: nn.Module
@@ -84,7 +101,10 @@ class Decoder(nn.Module, ABC):
         positions = torch.arange(ids.shape[1], device=ids.device)
         x = self.embed(ids, positions)
         for block in self.blocks:
-            x = block(x, positions)
+            if self.checkpoints and torch.is_grad_enabled():
+                x = checkpoint(block, x, positions, use_reentrant=False)  # dropout's draws are kept and made again
+            else:
+                x = block(x, positions)
         return x
 
     def forward(self, ids: Tensor, where: Tensor | None = None) -> Tensor:

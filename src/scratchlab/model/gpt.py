@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from scratchlab.model.cache import KeyValueCache
 from scratchlab.model.config import GPTConfig
-from scratchlab.model.decoder import Block, Decoder
+from scratchlab.model.decoder import Block, Decoder, picked, up_to
 
 
 class LayerNorm(nn.Module):
@@ -48,15 +48,19 @@ class MultiHeadAttention(nn.Module):
         B, T, C = x.shape
         return x.view(B, T, self.n_heads, C // self.n_heads).transpose(1, 2)  # (B, H, T, D)
 
-    def forward(self, x: Tensor, cache: KeyValueCache | None = None, mask: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, cache: KeyValueCache | None = None, mask: Tensor | None = None, at: Tensor | None = None
+    ) -> Tensor:
         """Map (B, T, C) to (B, T, C).
 
         `mask`: boolean, broadcastable to (B, H, T, all tokens), True where attention is allowed; it replaces the causal
-        rule. Without it a cached call may bring several tokens only while the cache is empty.
+        rule. Without it a cached call may bring several tokens only while the cache is empty. `at` (B): queries
+        at one place of each row alone, and the output is (B, 1, C); a causal call needs the mask.
         """
-        B, T, C = x.shape
+        asking = x if at is None else picked(x, at)
+        B, T, C = asking.shape
         query, key, value = (
-            self._heads(self.W_query(x)),
+            self._heads(self.W_query(asking)),
             self._heads(self.W_key(x)),
             self._heads(self.W_value(x)),
         )
@@ -72,6 +76,29 @@ class MultiHeadAttention(nn.Module):
             is_causal=T > 1 and self.causal and mask is None,
         )
         return self.out_proj(out.transpose(1, 2).reshape(B, T, C))
+
+    def at(self, x: Tensor, at: Tensor) -> Tensor:
+        """The output at one place of each row of x (B, T, C), `at` (B): (B, 1, C).
+
+        A query alone needs no keys: q . (W x) is (W^T q) . x, one product for each query in the place of one for each
+        token. Nor values: what is mixed is x, and W comes after. LoRA's layers have no such W, and draws of dropout
+        would be others.
+        """
+        layers = (self.W_key, self.W_value)
+        mask = up_to(at, x.shape[1]) if self.causal else None  # (B, 1, 1, T)
+        if not all(type(layer) is nn.Linear for layer in layers) or (self.training and self.dropout):
+            return self(x, mask=mask, at=at)
+        B, _, C = x.shape
+        to_keys, to_values = (layer.weight.view(self.n_heads, -1, C) for layer in layers)  # (H, D, C)
+        query = self._heads(self.W_query(picked(x, at))).squeeze(2)  # (B, H, D)
+        scores = torch.einsum("bhd,hdc->bhc", query, to_keys) @ x.transpose(1, 2)  # (B, H, T)
+        if self.W_key.bias is not None:
+            scores = scores + (query * self.W_key.bias.view(self.n_heads, -1)).sum(dim=-1, keepdim=True)
+        if mask is not None:
+            scores = scores.masked_fill(~mask[:, 0], -torch.inf)
+        weights = (scores / query.shape[-1] ** 0.5).softmax(dim=-1)
+        out = torch.einsum("bhc,hdc->bhd", weights @ x, to_values).reshape(B, 1, C)
+        return self.out_proj(out if self.W_value.bias is None else out + self.W_value.bias)
 
 
 class FeedForward(nn.Module):
@@ -110,6 +137,11 @@ class TransformerBlock(Block):
         """As `Block.forward`; positions are in `x` already, since GPT-2 adds them to the embedding."""
         x = x + self.drop_shortcut(self.att(self.norm1(x), cache, mask))
         return x + self.drop_shortcut(self.ff(self.norm2(x)))
+
+    def forward_at(self, x: Tensor, positions: Tensor, at: Tensor) -> Tensor:
+        """As `Block.forward_at`: of all tokens but one a row, the first norm alone."""
+        x = picked(x, at) + self.drop_shortcut(self.att.at(self.norm1(x), at))  # (B, 1, C)
+        return (x + self.drop_shortcut(self.ff(self.norm2(x))))[:, 0]
 
 
 class GPT(Decoder):

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from scratchlab.model.cache import KeyValueCache
 from scratchlab.model.config import ModelConfig
-from scratchlab.model.decoder import Block, Decoder
+from scratchlab.model.decoder import Block, Decoder, picked, up_to
 
 
 def rotated(x: Tensor, positions: Tensor, theta: float) -> Tensor:
@@ -45,14 +45,23 @@ class GroupedQueryAttention(nn.Module):
         self.out_proj = nn.Linear(C, C, bias=False)
 
     def forward(
-        self, x: Tensor, positions: Tensor, cache: KeyValueCache | None = None, mask: Tensor | None = None
+        self,
+        x: Tensor,
+        positions: Tensor,
+        cache: KeyValueCache | None = None,
+        mask: Tensor | None = None,
+        at: Tensor | None = None,
     ) -> Tensor:
-        """Map (B, T, C) to (B, T, C); as `Block.forward`."""
-        T = x.shape[1]
-        query = self.W_query(x).unflatten(-1, (self.n_heads, -1)).transpose(1, 2)  # (B, H, T, D)
+        """Map (B, T, C) to (B, T, C); as `Block.forward`.
+
+        `at` (B): queries at one place of each row alone, and the output is (B, 1, C); a causal call needs the mask.
+        """
+        asking, places = (x, positions) if at is None else (picked(x, at), positions[at][:, None])
+        T = asking.shape[1]
+        query = self.W_query(asking).unflatten(-1, (self.n_heads, -1)).transpose(1, 2)  # (B, H, T, D)
         key = self.W_key(x).unflatten(-1, (self.n_kv_heads, -1)).transpose(1, 2)  # (B, G, T, D)
         value = self.W_value(x).unflatten(-1, (self.n_kv_heads, -1)).transpose(1, 2)
-        query, key = rotated(query, positions, self.theta), rotated(key, positions, self.theta)
+        query, key = rotated(query, places, self.theta), rotated(key, positions, self.theta)
         if cache is not None:  # keys are kept turned, and G heads of them
             key, value = cache.extend(key, value)
         groups = self.n_heads // self.n_kv_heads
@@ -96,6 +105,12 @@ class LlamaBlock(Block):
     ) -> Tensor:
         x = x + self.att(self.norm1(x), positions, cache, mask)
         return x + self.ff(self.norm2(x))
+
+    def forward_at(self, x: Tensor, positions: Tensor, at: Tensor) -> Tensor:
+        """As `Block.forward_at`: keys and values of every token, the rest of one a row."""
+        mask = up_to(at, x.shape[1]) if self.att.causal else None
+        x = picked(x, at) + self.att(self.norm1(x), positions, mask=mask, at=at)  # (B, 1, C)
+        return (x + self.ff(self.norm2(x)))[:, 0]
 
 
 class Llama(Decoder):

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
+from scratchlab.runs.checks import at_least
 from scratchlab.runs.identity import added
 
 if TYPE_CHECKING:
@@ -53,9 +54,7 @@ class GPTConfig:
     """Dropout of attention weights."""
 
     def __post_init__(self) -> None:
-        for key in ("vocab_size", "context_length", "emb_dim", "n_heads", "n_layers"):
-            if getattr(self, key) < 1:
-                raise ValueError(f"model.{key}={getattr(self, key)}: must be at least 1")
+        at_least(1, self, "vocab_size", "context_length", "emb_dim", "n_heads", "n_layers", prefix="model.")
         if self.emb_dim % self.n_heads:
             divisors = [n for n in range(1, 65) if self.emb_dim % n == 0]
             near = min(divisors, key=lambda n: abs(n - self.n_heads))

@@ -23,6 +23,7 @@ from scratchlab.model.decoder import Decoder
 from scratchlab.model.families import make
 from scratchlab.model.gguf_files import load_gguf
 from scratchlab.model.gpt import GPT
+from scratchlab.model.memory import check_fits
 from scratchlab.model.state_files import Stored, copy_into, load_checkpoint, open_safetensors, safetensors
 from scratchlab.model.state_files import optimizer_state as optimizer_state  # offered here too
 from scratchlab.model.state_files import save_state as save_state
@@ -75,6 +76,7 @@ def build(config: ModelConfig, weights: WeightsConfig) -> tuple[Decoder, str]:
 
     Where weights are loaded, no random ones are made first: nothing is drawn, and no memory is used twice.
     """
+    check_fits(config)
     with nullcontext() if weights.source is WeightSource.random else torch.device("meta"):
         model = make(config)
     return model, load(model, weights)

@@ -1,16 +1,15 @@
 """One table in the formats that people and programs read: JSON, CSV, Markdown, LaTeX."""
 
-import csv
-import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from scratchlab.evidence.gather import Comparison
 from scratchlab.files import as_json
+from scratchlab.report import paste
+from scratchlab.report.text import Cells, as_csv, as_latex, as_markdown
 
 if TYPE_CHECKING:
     from scratchlab.runs.record import Record
-
-Cells = Sequence[Sequence[str]]
 
 
 def write(record: "Record", stem: str, data: Any, columns: Sequence[str], cells: Cells, *, title: str) -> None:
@@ -20,45 +19,22 @@ def write(record: "Record", stem: str, data: Any, columns: Sequence[str], cells:
         record.write_text(f"{stem}.{ending}", text)
 
 
+def write_comparisons(record: "Record", stem: str, found: Sequence[Comparison], shown: Sequence[str] = ()) -> None:
+    """Write `stem`.json with all rows of all comparisons, and the same as tables to paste.
+
+    .csv: long, a line a number, nothing rounded; .md: for a pull request; .tex: six columns, notes below. `shown`:
+    the metrics beside the one that is compared.
+    """
+    rows = [{"task": one.task, "baseline": one.baseline.label} | row for one in found for row in one.rows]
+    record.write_text(f"{stem}.json", as_json(rows))
+    record.write_text(f"{stem}.csv", paste.long_csv(found, shown))
+    record.write_text(f"{stem}.md", "\n".join(paste.markdown(one, shown) for one in found))
+    record.write_text(f"{stem}.tex", "\n".join(paste.latex_table(one, shown) for one in found))
+
+
 def texts(columns: Sequence[str], cells: Cells, *, title: str) -> dict[str, str]:
     return {
         "csv": as_csv(columns, cells),
         "md": f"# {title}\n\n{as_markdown(columns, cells)}",
         "tex": as_latex(columns, cells, title=title),
     }
-
-
-def as_csv(columns: Sequence[str], cells: Cells) -> str:
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerows([columns, *cells])
-    return table.getvalue()
-
-
-def as_markdown(columns: Sequence[str], cells: Cells) -> str:
-    def line(row: Sequence[str]) -> str:
-        return "| " + " | ".join(str(cell).replace("|", "\\|").replace("\n", "<br>") for cell in row) + " |"
-
-    return "\n".join([line(columns), "|" + "---|" * len(columns), *map(line, cells)]) + "\n"
-
-
-_LATEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
-    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "−": "-",
-    "<": r"\textless{}", ">": r"\textgreater{}",
-}  # fmt: skip
-
-
-def latex(text: str) -> str:
-    return "".join(_LATEX.get(character, character) for character in text).replace("\n", " ")
-
-
-def as_latex(columns: Sequence[str], cells: Cells, *, title: str) -> str:
-    """A `longtable` (package `longtable`) with rules of `booktabs`."""
-    lines = [" & ".join(latex(str(cell)) for cell in row) + r" \\" for row in cells]
-    width = 0.9 / len(columns)
-    spec = f"p{{{width:.3f}\\linewidth}}" * len(columns)
-    head = " & ".join(latex(column) for column in columns) + r" \\"
-    return "\n".join(
-        [f"\\begin{{longtable}}{{{spec}}}", f"\\caption{{{latex(title)}}} \\\\", r"\toprule", head, r"\midrule",
-         r"\endhead", *lines, r"\bottomrule", r"\end{longtable}", ""]
-    )  # fmt: skip

@@ -1,6 +1,7 @@
 """One self-contained HTML page from records alone: verdicts, comparisons, cost and environment."""
 
 import base64
+import math
 import statistics
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -8,21 +9,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scratchlab.data import readers
 from scratchlab.evidence.gather import Comparison, Evidence
+from scratchlab.evidence.remarks import unfinished
 from scratchlab.evidence.runs import RunRecord, arms
 from scratchlab.evidence.verdicts import Verdict
 from scratchlab.files import as_json
-from scratchlab.report import formats, plots, tables
+from scratchlab.report import answers, formats, plots, tables
 from scratchlab.report import verdicts as verdict_tables
-from scratchlab.runs.record import read_history
+from scratchlab.runs.metrics import metric as declaration
 
 if TYPE_CHECKING:
     from scratchlab.runs.record import Record
 
 CURVES = (("val_loss", "step"), ("train_loss", "step"), ("val_accuracy", "epoch"))
 """What is drawn over what, where histories have it."""
-MOST_ARMS, MOST_FLIPS = 12, 15
-"""Arms in a plot of curves, changed items of an arm on the page; the files beside it hold all."""
+MOST_ARMS, MOST_FLIPS, MOST_ANSWERS = 12, 15, 8
+"""Arms in a plot of curves, changed items of an arm, answered entries on the page; the files beside it hold all."""
 
 
 @dataclass(frozen=True)
@@ -53,37 +56,50 @@ def write(record: "Record", evidence: Evidence, *, command: str, made: str) -> P
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    verdicts = _verdicts(evidence)
+    published, asked = verdict_tables.apart(evidence.verdicts)
+    verdicts = _verdicts("verdicts", published, *verdict_tables.cells(published))
+    findings = _verdicts("findings", asked, *verdict_tables.finding_cells(asked))
     sections = [_comparison(record.folder, comparison) for comparison in evidence.comparisons]
     cost, environment = _cost(evidence.runs), _environment(evidence.runs)
-    formats.write(record, "verdicts", evidence.verdicts, verdicts.columns, verdicts.cells, title="Published claims")
+    formats.write(record, "verdicts", published, verdicts.columns, verdicts.cells, title="Published claims")
+    if asked:
+        title = "Published findings, asked of another model"
+        formats.write(record, "findings", asked, findings.columns, findings.cells, title=title)
     for section, comparison in zip(sections, evidence.comparisons, strict=True):
-        table = section["table"]
-        formats.write(record, table.stem, comparison.rows, table.columns, table.cells, title=section["title"])
+        formats.write_comparisons(record, section["table"].stem, [comparison])
+        for table in (section["pairs"], section["effects"]):
+            if table.cells:
+                _write(record, table)
         record.write_text(f"flips_{comparison.task}.json", as_json(comparison.flips))
     for table in (cost, environment):
-        data = [dict(zip(table.columns, line, strict=True)) for line in table.cells]
-        formats.write(record, table.stem, data, table.columns, table.cells, title=table.stem)
-    counts = Counter(row["verdict"] for row in evidence.verdicts)
+        _write(record, table)
     html = jinja.get_template("page.html.j2").render(
         judged=_of(verdicts, lambda verdict: verdict != Verdict.NOT_RUN.name),
         not_run=_of(verdicts, lambda verdict: verdict == Verdict.NOT_RUN.name),
-        counts=counts,
+        counts=Counter(row["verdict"] for row in published),
+        findings=findings,
+        answers=Counter(row["verdict"] for row in asked),
         sections=sections,
         cost=cost,
         environment=environment,
         runs=len(evidence.runs),
+        chance=evidence.chance,
+        problems=[*evidence.problems, *unfinished(evidence.runs)],
         command=command,
         made=made,
     )
     return record.write_text("report.html", html)
 
 
-def _verdicts(evidence: Evidence) -> Table:
-    columns, cells = verdict_tables.cells(evidence.verdicts)
-    extra = [[row["test"], row["source"], row["device"], row["command"]] for row in evidence.verdicts]
+def _write(record: "Record", table: Table) -> None:
+    data = [dict(zip(table.columns, line, strict=True)) for line in table.cells]
+    formats.write(record, table.stem, data, table.columns, table.cells, title=table.stem)
+
+
+def _verdicts(stem: str, rows: verdict_tables.Rows, columns: Sequence[str], cells: Sequence[list[str]]) -> Table:
+    extra = [[row["test"], row["source"], row["device"], row["command"]] for row in rows]
     columns = [*columns, "test", "source", "device", "command"]
-    return Table("verdicts", columns, [[*line, *more] for line, more in zip(cells, extra, strict=True)])
+    return Table(stem, columns, [[*line, *more] for line, more in zip(cells, extra, strict=True)])
 
 
 def _of(verdicts: Table, wanted: Callable[[str], bool]) -> Table:
@@ -92,27 +108,85 @@ def _of(verdicts: Table, wanted: Callable[[str], bool]) -> Table:
 
 
 def _comparison(folder: Path, comparison: Comparison) -> dict[str, Any]:
-    columns, cells = tables.cells(comparison.rows, comparison.metric)
-    columns = [*columns, "command"]
-    cells = [[*line, row["command"]] for line, row in zip(cells, comparison.rows, strict=True)]
+    columns, cells = tables.short(comparison)
+    columns = [*columns, "notes", "command"]
+    cells = [[*line, tables.notes(row), row["command"]] for line, row in zip(cells, comparison.rows, strict=True)]
+    return {
+        "headline": comparison.headline,
+        "metric": declaration(comparison.metric).words,
+        "baseline": comparison.baseline.label,
+        "why": comparison.why,
+        "arms": len(comparison.arms),
+        "task": comparison.task,
+        "table": Table(f"table_{comparison.task}", columns, cells),
+        "plots": _plots(folder, comparison),
+        "pairs": _pairs(comparison),
+        "effects": _effects(comparison),
+        "flips": {
+            label: [_flip(item, _classes(comparison.baseline.runs[0])) for item in items[:MOST_FLIPS]]
+            for label, items in comparison.flips.items()
+            if items
+        },
+        "all_flips": {label: len(items) for label, items in comparison.flips.items()},
+        "said": comparison.said,
+        "answers": answers.side_by_side(comparison.arms, MOST_ANSWERS),
+    }
+
+
+def _plots(folder: Path, comparison: Comparison) -> list[Plot]:
     found: list[Plot] = []
     name = f"forest_{comparison.task}.png"
     if plots.forest(comparison.rows, comparison.metric, path=folder / name):
-        found.append(_plot(folder / name, f"differences in {comparison.metric} from {comparison.baseline.label}"))
-    histories = {arm.label: [read_history(run.folder) for run in arm.runs] for arm in comparison.arms[:MOST_ARMS]}
+        words = declaration(comparison.metric).words
+        found.append(_plot(folder / name, f"differences in {words} from {comparison.baseline.label}"))
+    histories = {arm.label: [run.history() for run in arm.runs] for arm in comparison.arms[:MOST_ARMS]}
     for metric, by in CURVES:
         name = f"{metric}_{comparison.task}.png"
         if plots.bands(histories, metric, by=by, path=folder / name):
             found.append(_plot(folder / name, f"{metric.replace('_', ' ')} by {by}, mean and range over seeds"))
-    flips = {label: items[:MOST_FLIPS] for label, items in comparison.flips.items() if items}
-    return {
-        "title": f"{comparison.task}: {len(comparison.arms)} arms against {comparison.baseline.label}",
-        "task": comparison.task,
-        "table": Table(f"table_{comparison.task}", columns, cells),
-        "plots": found,
-        "flips": flips,
-        "all_flips": {label: len(items) for label, items in comparison.flips.items()},
-    }
+    return found
+
+
+def _pairs(comparison: Comparison) -> Table:
+    """Every arm against every other; only where there are more than two, as two are in the table."""
+    columns = ["arm", "versus", "difference", "95% interval", "p (Holm, all pairs)", "seeds", "notes"]
+    declared = declaration(comparison.metric)
+    cells = []
+    for pair in comparison.pairs if len(comparison.arms) > 2 else ():
+        bounds = [declared.difference_cell(bound) for bound in pair.interval or ()]
+        p = "" if pair.p is None else f"{pair.p:.2g} ({pair.p_holm:.2g})"
+        value = "" if pair.value is None else declared.difference_cell(pair.value)
+        cells.append([pair.arm, pair.versus, value, " to ".join(bounds), p, str(pair.seeds), pair.problem])
+    return Table(f"pairs_{comparison.task}", columns, cells)
+
+
+def _effects(comparison: Comparison) -> Table:
+    columns = ["effect", "kind", "difference", "95% interval", "p (Holm, all effects)"]
+    declared = declaration(comparison.metric)
+    cells = []
+    for effect in comparison.effects:
+        bounds = [declared.difference_cell(bound) for bound in effect.interval or () if math.isfinite(bound)]
+        p = "" if effect.p is None else f"{effect.p:.2g} ({effect.p_holm:.2g})"
+        kind = "interaction" if effect.interaction else "main effect"
+        cells.append([effect.what, kind, declared.difference_cell(effect.value), " to ".join(bounds), p])
+    return Table(f"effects_{comparison.task}", columns, cells)
+
+
+def _flip(item: dict[str, Any], classes: Sequence[str]) -> dict[str, Any]:
+    """An item that changed, with the name of its class and the probability that each side gave to that."""
+
+    def of_label(probability: float) -> float:
+        # predictions of two classes hold the probability of class 1, those of more the label's own
+        return 1 - probability if len(classes) == 2 and item["label"] == 0 else probability
+
+    name = classes[item["label"]] if item["label"] < len(classes) else str(item["label"])
+    before, after = of_label(item["probability_baseline"]), of_label(item["probability"])
+    return {"text": "", **item, "class": name, "before": before, "after": after}
+
+
+def _classes(run: RunRecord) -> list[str]:
+    """What the labels of a classification are called."""
+    return list(run.metrics.get("classes") or readers.LABELS)
 
 
 def _plot(path: Path, alt: str) -> Plot:
@@ -121,24 +195,20 @@ def _plot(path: Path, alt: str) -> Plot:
 
 def _cost(runs: Sequence[RunRecord]) -> Table:
     """Mean time, memory and tokens of each arm."""
-    columns = ["arm", "runs", "seconds", "training seconds", "tokens", "tokens a second", "peak memory (MiB)", "device"]
+    columns = ["task", "arm", "runs", "seconds", "training seconds", "tokens", "tokens a second", "peak memory (MiB)"]
     cells = []
     for arm in arms(runs):
 
-        def mean(name: str, scale: float = 1, arm: Any = arm) -> str:
+        def mean(name: str, scale: float = 1, digits: int = 0, arm: Any = arm) -> str:
             values = arm.values(name)
-            return f"{statistics.fmean(values) / scale:,.1f}" if values else "-"
+            return f"{statistics.fmean(values) / scale:,.{digits}f}" if values else "-"
 
         seconds = statistics.fmean(run.seconds for run in arm.runs)
+        numbers = [mean("train_seconds", digits=1), mean("tokens_seen"), mean("tokens_per_second")]
+        numbers += [mean("peak_memory_bytes", 2**20)]
         devices = ", ".join(sorted({run.device for run in arm.runs if run.device})) or "not recorded"
-        numbers = [
-            mean("train_seconds"),
-            mean("tokens_seen"),
-            mean("tokens_per_second"),
-            mean("peak_memory_bytes", 2**20),
-        ]
-        cells.append([arm.label, str(len(arm.runs)), f"{seconds:,.1f}", *numbers, devices])
-    return Table("cost", columns, cells)
+        cells.append([arm.runs[0].task, arm.label, str(len(arm.runs)), f"{seconds:,.1f}", *numbers, devices])
+    return Table("cost", [*columns, "device"], cells)
 
 
 def _environment(runs: Sequence[RunRecord]) -> Table:

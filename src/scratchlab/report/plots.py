@@ -1,5 +1,6 @@
 """Plots from histories, as PNG files."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,30 @@ from scratchlab.runs.metrics import Better, Unit
 from scratchlab.runs.metrics import metric as declaration
 
 
-def curves(history: list[dict[str, Any]], names: Sequence[str], *, by: str, path: Path) -> None:
-    """Draw each of `names` over `by` (`step`, `epoch`) from the lines of a history that hold both."""
+def smoothed(values: Sequence[float], width: int) -> list[float]:
+    """Means over the last `width` values, over fewer at the start."""
+    found, total = [], 0.0
+    for place, value in enumerate(values):
+        total += value - (values[place - width] if place >= width else 0.0)
+        found.append(total / min(place + 1, width))
+    return found
+
+
+def curves(history: list[dict[str, Any]], names: Sequence[str], *, by: str, path: Path, raw: str = "") -> None:
+    """Draw each of `names` over `by` (`step`, `epoch`) from the lines of a history that hold both.
+
+    `raw`: a number of every batch, drawn behind them, as it is and smoothed.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.add_subplot()
+    behind = [(line[by], line[raw]) for line in history if by in line and math.isfinite(line.get(raw, math.nan))]
+    if len(behind) > 1:
+        places, values = zip(*behind, strict=True)
+        width = max(2, len(values) // 20)
+        axes.plot(places, values, color="tab:gray", alpha=0.25, lw=0.8)
+        axes.plot(places, smoothed(values, width), color="tab:gray", label=f"{raw.replace('_', ' ')}, mean of {width}")
     for name in names:
         points = [(line[by], line[name]) for line in history if by in line and name in line]
         if points:
@@ -22,7 +41,7 @@ def curves(history: list[dict[str, Any]], names: Sequence[str], *, by: str, path
     axes.set_xlabel(by)
     axes.set_ylabel(declaration(names[0]).quantity or declaration(names[0]).words)
     axes.grid(alpha=0.3)
-    axes.legend()
+    _legend(figure)
     _save(figure, path)
 
 
@@ -38,7 +57,7 @@ def forest(rows: Sequence[dict[str, Any]], metric: str, *, path: Path) -> bool:
         return False
     declared = declaration(metric)
     scale = declared.scale
-    figure = Figure(figsize=(7, 1.2 + 0.42 * len(shown)), layout="constrained")
+    figure = Figure(figsize=(7, 1.3 + 0.4 * len(shown)), layout="constrained")
     axes = figure.add_subplot()
     for place, row in enumerate(reversed(shown)):
         delta = row["delta"]
@@ -48,6 +67,7 @@ def forest(rows: Sequence[dict[str, Any]], metric: str, *, path: Path) -> bool:
                 axes.plot([scale * bound for bound in bounds], [place, place], color=color, lw=width, alpha=0.7)
         axes.plot(scale * delta["value"], place, "o", color=color, ms=6)
     axes.axvline(0, color="black", lw=0.8)
+    axes.set_ylim(-0.6, len(shown) - 0.4)
     axes.set_yticks(range(len(shown)), [_wrapped(row["name"]) for row in reversed(shown)], fontsize=8)
     about = ["points"] if declared.unit is Unit.fraction else []
     about += [] if declared.better is Better.neither else [f"{declared.better.name} is better"]
@@ -91,9 +111,14 @@ def bands(histories: dict[str, list[list[dict[str, Any]]]], name: str, *, by: st
     axes.set_xlabel(by)
     axes.set_ylabel(name.replace("_", " "))
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=7)
+    _legend(figure)
     _save(figure, path)
     return True
+
+
+def _legend(figure: Any) -> None:
+    """Below the axes, never on the data."""
+    figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
 
 
 def _wrapped(label: str) -> str:

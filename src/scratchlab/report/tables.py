@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from scratchlab.evidence.gather import Comparison
+from scratchlab.matching import nearest, parts
 from scratchlab.runs.metrics import columns as metric_columns
 from scratchlab.runs.metrics import metric as declaration
 
@@ -83,32 +85,82 @@ def mean_and_spread(found: Mapping[str, Any] | None, metric: str) -> str:
     return (f"{mean} ± {cell(found['spread'])}" if found["spread"] is not None else mean) + bad
 
 
-def show(title: str, rows: Sequence[Mapping[str, Any]], metric: str) -> None:
+def show(found: Comparison, shown: Sequence[str] = ()) -> None:
     """Print the columns that fit a terminal, and below them what there is to say about each arm."""
     from scratchlab.report import terminal
 
-    columns, table = cells(rows, metric)
-    wide = {declaration(m).words for m in metric_columns()} - {declaration(metric).words} | {"notes"}
-    kept = [i for i, column in enumerate(columns) if column not in wide]
-    terminal.show(title, [columns[i] for i in kept], [[line[i] for i in kept] for line in table])
-    for row in rows:
+    columns, table = short(found, shown)
+    terminal.show(title(found), columns, table)
+    if found.headline:
+        terminal.say(f"{found.headline}\n")
+    for row in found.rows:
         if text := notes(row):
             terminal.say(f"{row['name']}: {text}")
 
 
-def show_sweep(folders: Sequence[Path]) -> None:
-    """Print how the runs of a sweep compare with its first arm, and where the records are."""
-    from scratchlab.evidence import compare
-    from scratchlab.evidence.baseline import choose_metric
-    from scratchlab.evidence.runs import arms, read_run
+def title(found: Comparison) -> str:
+    """What is compared, and with what, in a line."""
+    return f"{found.task}: {declaration(found.metric).words}, {ABOUT}; baseline: {found.baseline.label} ({found.why})"
+
+
+def short(found: Comparison, shown: Sequence[str] = ()) -> tuple[list[str], list[list[str]]]:
+    """Six columns that tell the story and what was found; `shown`: metrics beside the one that is compared."""
+    metric = found.metric
+    others = [name for name in shown if name != metric]
+    columns = ["arm", "seeds", declaration(metric).words, "difference", "95% interval", "p (Holm)", "finding"]
+    columns += [declaration(name).words for name in others]
+    table = []
+    for row in found.rows:
+        cells = [row["name"], seeds_cell(row["seeds"]), mean_and_spread(row["metrics"].get(metric), metric)]
+        cells += [*_difference(row["delta"], metric), row["finding"]]
+        table.append([*cells, *(mean_and_spread(row["metrics"].get(name), name) for name in others)])
+    return columns, table
+
+
+def seeds_cell(seeds: Sequence[int]) -> str:
+    """A few seeds one by one; many as a range, or by their number."""
+    if len(seeds) <= 3:
+        return ",".join(map(str, seeds))
+    if list(seeds) == list(range(seeds[0], seeds[-1] + 1)):
+        return f"{seeds[0]}-{seeds[-1]}"
+    return f"{len(seeds)} seeds"
+
+
+def metrics_of(found: Sequence[Comparison], wanted: str) -> list[str]:
+    """The metrics that a comma-separated list names.
+
+    Raises:
+        ValueError: no run has one of that name.
+    """
+    possible = list(dict.fromkeys(name for one in found for row in one.rows for name in row["metrics"]))
+    for name in parts(wanted):
+        if name not in possible:
+            raise ValueError(
+                f"metrics={wanted}: no run has a number {name!r}; possible: {', '.join(possible)}"
+                + nearest(name, possible)
+            )
+    return parts(wanted)
+
+
+def show_sweep(folders: Sequence[Path], sweep: Path) -> None:
+    """Print how the runs of a sweep compare with each other, a table a task, and keep their order and baselines.
+
+    `sweep`: the sweep's own folder.
+    """
+    from scratchlab.book import experiments
+    from scratchlab.evidence import gather, sweeps
+    from scratchlab.evidence.runs import read_run
     from scratchlab.report import terminal
 
-    found = arms(run for run in map(read_run, folders) if not run.about_records)
-    if not found or not any(run.metrics for run in found[0].runs):
+    runs = [run for run in map(read_run, folders) if not run.about_records]
+    order = [run.fingerprint for run in runs]
+    sweeps.write(sweep, sweeps.Sweep(order))  # so that the first arm is the first of this sweep
+    found = gather.comparisons(runs, experiments.read_all(), all_tasks=True)
+    if not found:
         return
-    metric = choose_metric(found, found[0], "")
-    rows = compare.rows(found, found[0], metric)
-    show(f"{ABOUT}; the first arm is the baseline", rows, metric)
+    sweeps.write(sweep, sweeps.Sweep(order, {r.fingerprint: one.why for one in found for r in one.baseline.runs}))
+    for one in found:
+        show(one)
     root = os.path.commonpath([folder.resolve() for folder in folders])
-    names = ",".join(dict.fromkeys(arm.name for arm in found))
+    names = ",".join(dict.fromkeys(arm.name for one in found for arm in one.arms))
     terminal.say(f"records: {root}; more with: scratchlab task=compare select={names}")

@@ -1,11 +1,14 @@
 """Move what an earlier attempt left to `previous/<time>`: nothing that a run has produced is lost."""
 
+import contextlib
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 PREVIOUS = "previous"
 LOCK = ".lock"
+STATE = "checkpoint/training.pt"
+"""Where a training stands; gone once the run has its result, and not before: a kill until then costs minutes."""
 _MOVING = ".moving"
 """Where files gather until all are there: a kill half way leaves them to be joined by the rest."""
 _FORMAT = "%Y%m%dT%H%M%S.%f"
@@ -30,6 +33,12 @@ def put_aside(folder: Path, *, first: Iterable[str]) -> None:
     files = list(gathering.iterdir())
     if files:
         gathering.rename(folder / PREVIOUS / _stamp(folder / PREVIOUS, files))
+
+
+def drop_state(folder: Path) -> None:
+    """The run is done: nothing is left to go on with."""
+    with contextlib.suppress(OSError):  # it would be no more than in the way
+        (folder / STATE).unlink(missing_ok=True)
 
 
 def earlier(folder: Path) -> list[Path]:

@@ -5,12 +5,14 @@ import os
 import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 LONGEST_NAME, LONGEST_PART = 120, 255
 """Characters of a run's name; bytes of a part of a path, beyond which file systems refuse it."""
-LARGEST = 2**63 - 1
-"""Whole numbers beyond it fit no tensor and no file."""
+LARGEST, LARGEST_SEED = 10**9, 2**63 - 1
+"""Whole numbers: of nothing that is counted here could there be more; and what a generator takes for a seed."""
+LARGEST_FLOAT = 3.4e38
+"""Beyond it, 32 bits hold no number."""
 
 
 def check(values: Mapping[str, Any]) -> None:
@@ -34,10 +36,31 @@ def _number(key: str, value: Any) -> None:
     elif isinstance(value, list | tuple):
         for item in value:
             _number(key, item)
-    elif isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{key}={value}: must be a finite number")
-    elif isinstance(value, int) and abs(value) > LARGEST:
-        raise ValueError(f"{key}={value}: must be a whole number from -{LARGEST} to {LARGEST}")
+    elif isinstance(value, float) and not abs(value) <= LARGEST_FLOAT:
+        limit = f", at most {LARGEST_FLOAT:g}" if math.isfinite(value) else ""
+        raise ValueError(f"{key}={value}: must be a finite number{limit}")
+    elif isinstance(value, int):
+        # what was printed is computed with nowhere
+        any_size = "seed" in key.rpartition(".")[2] or key.startswith("claims.")
+        largest = LARGEST_SEED if any_size else LARGEST
+        if abs(value) > largest:
+            raise ValueError(f"{key}={value}: must be a whole number from -{largest} to {largest}")
+
+
+def at_least(least: int, owner: object, *keys: str, prefix: str = "") -> None:
+    """Fields of a configuration that count something; `prefix` stands before them on the command line.
+
+    Raises:
+        ValueError: one is below `least`.
+    """
+    for key in keys:
+        if getattr(owner, key) < least:
+            raise ValueError(f"{prefix}{key}={getattr(owner, key)}: must be at least {least}")
+
+
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Whether what was read or stated is a number; `true` and `false` are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def check_name(name: str) -> None:

@@ -30,12 +30,26 @@ class ComputeConfig:
     """bfloat16: computed so by autocast; weights and optimizer stay in float32."""
     compile: bool = False
     """Compile a model's blocks, for training, evaluation and generation alike."""
+    checkpoint_activations: bool = bookkeeping(False)
+    """Keep only each block's input for the way back and compute the rest again there, to the same numbers: less memory
+    in training for about a third more time."""
     threads: int = bookkeeping(0)
     """CPU threads; 0 leaves torch's choice."""
+    reuse_frozen: bool = bookkeeping(True)
+    """Compute once, and keep in the cache folder, what frozen blocks give for each example (chapter 6)."""
+    frozen_gigabytes: float = bookkeeping(8.0)
+    """Most that is kept there; what was used longest ago makes room."""
+    only_needed: bool = bookkeeping(True)
+    """Leave out what cannot act on the class: tokens after it is read, and the last block but there (chapter 6)."""
 
     def __post_init__(self) -> None:
         if self.threads < 0:
             raise ValueError(f"compute.threads={self.threads}: must be 0 (torch's choice) or more")
+        if not self.frozen_gigabytes > 0:
+            raise ValueError(
+                f"compute.frozen_gigabytes={self.frozen_gigabytes}: must be above 0; to keep nothing: "
+                "compute.reuse_frozen=false"
+            )
 
 
 class TrackingMode(Enum):
@@ -55,6 +69,17 @@ class TrackingConfig:
     group: str = ""
     """Default: the run's name, so that seeds of one experiment stand together."""
     tags: list[str] = field(default_factory=list)
+
+
+class Retry(Enum):
+    """Which of the jobs that failed before a sweep does again."""
+
+    none = "none"
+    failed = "failed"
+    """Those that failed for another reason than memory."""
+    oom = "oom"
+    """Those that ran out of memory."""
+    all = "all"
 
 
 @dataclass(kw_only=True)
@@ -85,6 +110,14 @@ class Run:
     """Where records go."""
     force: bool = bookkeeping(False)
     """Repeat a run that is already done."""
+    plan: bool = bookkeeping(False)
+    """Show what would run, what is there already, and how long it may take; run nothing."""
+    retry: Retry = bookkeeping(Retry.none)
+    """Of a sweep: do again what failed before: `oom` what ran out of memory, `failed` the rest, `all` both."""
+    fail_fast: bool = bookkeeping(False)
+    """Of a sweep: start no more jobs once one has failed."""
+    optimize: str = bookkeeping("")
+    """The metric by which a sweeper that searches goes, as val_loss; empty: a preferred one of the validation split."""
     compute: ComputeConfig = field(default_factory=ComputeConfig)
     tracking: TrackingConfig = bookkeeping(default_factory=TrackingConfig)
     claims: list[Claim] = bookkeeping(default_factory=list)
@@ -92,6 +125,15 @@ class Run:
     def idle(self) -> dict[str, str]:
         """Keys that are set but cannot change a number in this run, each with the reason."""
         return {}
+
+    def idle_with_data(self) -> dict[str, str]:
+        """Further such keys that only the data tell of. Plans leave out what is a copy by them; the fingerprint, which
+        must be the same where the data are not at hand, takes no notice."""
+        return {}
+
+    def makes(self) -> list[list[str]]:
+        """Overrides of the runs that this one makes before it reads them; for plans, and so without any work."""
+        return []
 
     def exit_code(self, metrics: dict[str, Any]) -> int:
         """What the command returns when the run is done; anything but 0 says that what it found is bad news."""
@@ -107,7 +149,8 @@ class TrainingRun(Run):
     """A run whose training goes on where it was stopped."""
 
     checkpoint_minutes: float = bookkeeping(10.0)
-    """Minutes of training after which its state is kept, to go on from if the run is stopped; 0: never."""
+    """Minutes of training between two kept states, to go on from after a kill; a run that is asked to stop keeps one
+    more. 0: none is kept."""
 
     def __post_init__(self) -> None:
         if self.checkpoint_minutes < 0:

@@ -5,7 +5,7 @@ A field says itself whether it counts, where it stands in its dataclass. Nothing
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from enum import Enum
 from functools import cache
@@ -125,9 +125,10 @@ def _is_bookkeeping(key: str, found: Marks) -> bool:
     return any(key == name or key.startswith(f"{name}.") for name in found.bookkeeping)
 
 
-def matters(config: Configuration) -> dict[str, Any]:
+def matters(config: Configuration, idle: Iterable[str] = ()) -> dict[str, Any]:
     """The flat configuration, less what cannot change a number; what has no effect in this run is at its default."""
-    return acting(flatten(config) | {key: _default(config, key) for key in config.idle()}, type(config))
+    default = {key: _default(config, key) for key in (*config.idle(), *idle)}
+    return acting(flatten(config) | default, type(config))
 
 
 def _default(config: Any, key: str) -> Any:
@@ -140,13 +141,19 @@ def _default(config: Any, key: str) -> Any:
     return None if part.default is MISSING else plain(part.default)  # a field that must be given has none
 
 
-def fingerprint(config: Configuration, without: tuple[str, ...] = ()) -> str:
+def fingerprint(config: Configuration, without: tuple[str, ...] = (), idle: Iterable[str] = ()) -> str:
     """Twelve hex digits that two runs share if and only if the same things can act in both.
 
     `without`: parts of the configuration, such as `judge`, that act only on what is not asked about.
+    `idle`: keys that are known to have no effect, besides those that the configuration says itself.
     """
-    flat = {key: _equal(value) for key, value in matters(config).items() if key.split(".")[0] not in without}
-    content = {"task": config.task, "revision": config.revision, "config": flat}
+    flat = {key: value for key, value in matters(config, idle).items() if key.split(".")[0] not in without}
+    return digest(config.task, config.revision, flat)
+
+
+def digest(task: str, revision: int, acting: Mapping[str, Any]) -> str:
+    """The fingerprint of what acts in a run, as `matters` gives it."""
+    content = {"task": task, "revision": revision, "config": {key: _equal(value) for key, value in acting.items()}}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -5,134 +5,13 @@ is one line in one of the lists below.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from enum import Enum, auto
 from functools import partial
 from typing import Any
 
-
-class Unit(Enum):
-    fraction = auto()
-    """0 to 1; printed in percent, differences in points."""
-    points = auto()
-    """0 to 100, as a judge gives them."""
-    nats = auto()
-    bits = auto()
-    tokens = auto()
-    parameters = auto()
-    words = auto()
-    count = auto()
-    bytes = auto()
-    mebibytes = auto()
-    seconds = auto()
-    per_second = auto()
-    ratio = auto()
-    value = auto()
-    """A number, or a table of numbers, that has no unit."""
-    ids = auto()
-    shape = auto()
-    text = auto()
-    flag = auto()
-    card = auto()
-    """Who did something, as a mapping."""
-
-
-class Better(Enum):
-    higher = auto()
-    lower = auto()
-    neither = auto()
-
-
-class Act(Enum):
-    """What acts on a number besides the configuration: two that differ in it are no pair."""
-
-    judge = auto()
-    clock = auto()
-    """It was timed: it belongs to its device and differs from run to run."""
-    device = auto()
-    """It tells about the process on its device, and differs from run to run."""
-    targets = auto()
-    """It is a loss over targets, which masking or a template chooses."""
-
-
-@dataclass(frozen=True)
-class Metric:
-    name: str
-    unit: Unit
-    better: Better = Better.neither
-    split: str = ""
-    """train, val or test; empty where it is about none."""
-    acts: tuple[Act, ...] = ()
-    preferred: int = 0
-    """Place among those that are compared if none is asked for; 0: never by preference."""
-    column: int = 0
-    """Place among the columns of a short table; 0: only where it is compared."""
-    lost_with: tuple[str, ...] = ()
-    """Metrics that, not finite, show that the run behind this one diverged."""
-    cap: float = 0.0
-    """Half-width beyond which a prediction interval tells nothing; 0: 5% of the printed value."""
-    items: int = 0
-    """It is a share of right predictions: of so many examples in the book's split, where a record holds none."""
-    seedless: bool = False
-    """No seed moves it: it is counted from shapes, settings or a text."""
-    from_predictions: bool = False
-    """The record's own predictions give it to the last digit."""
-    quantity: str = ""
-    """What an axis that it shares with others is called; default: its name in words."""
-    digits: int | None = None
-    """Decimals in a table's cell, where the unit's own are not right."""
-    declared: bool = True
-
-    @property
-    def words(self) -> str:
-        return self.name.replace("_", " ")
-
-    @property
-    def judged(self) -> bool:
-        return Act.judge in self.acts
-
-    @property
-    def timed(self) -> bool:
-        return Act.clock in self.acts
-
-    @property
-    def steady(self) -> bool:
-        """Whether the same run, done again, gives it again."""
-        return not {Act.clock, Act.device} & set(self.acts)
-
-    @property
-    def scale(self) -> int:
-        return 100 if self.unit is Unit.fraction else 1
-
-    def shown(self, value: Any) -> str:
-        """A value for a sentence or a cell: fractions in percent, long lists and texts cut."""
-        if value is None:
-            return "-"
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            if self.unit is Unit.fraction:
-                return f"{100 * value:.2f}%"
-            return f"{value:,}" if isinstance(value, int) else f"{value:.6g}"
-        text = str(value)
-        return text if len(text) <= 60 else f"{text[:57]}..."
-
-    def difference(self, value: float) -> str:
-        """A difference for a sentence; of fractions in points."""
-        return f"{100 * value:+.2f} points" if self.unit is Unit.fraction else f"{value:+.4g}"
-
-    def width(self, value: float) -> str:
-        """A half-width or the size of a difference, without a sign."""
-        return f"{100 * value:.2f} points" if self.unit is Unit.fraction else f"{value:.4g}"
-
-    def cell(self, value: float) -> str:
-        """A value for a column of such values: fractions in percent, without a sign for it."""
-        digits = self.digits if self.digits is not None else _DIGITS.get(self.unit, 3)
-        return f"{self.scale * value:.{digits}f}"
-
-    def difference_cell(self, value: float) -> str:
-        return f"{100 * value:+.2f}" if self.unit is Unit.fraction else f"{value:+.4g}"
-
-
-_DIGITS = {Unit.fraction: 2, Unit.seconds: 1}
+from scratchlab.runs.metric import Act as Act  # offered here too, as are the others
+from scratchlab.runs.metric import Better as Better
+from scratchlab.runs.metric import Metric as Metric
+from scratchlab.runs.metric import Unit as Unit
 
 SPLITS = {"train": 1040, "val": 149, "test": 300}
 """Messages in the book's splits; of the 1,045 to train on, its loader leaves the last five out."""
@@ -245,34 +124,63 @@ def _of_texts() -> Iterator[Metric]:
     yield from _alike("ids ids_of_pieces", Unit.ids, seedless=True)
     yield from _alike("new_ids inputs", Unit.ids)
     yield from _alike("pieces decoded", Unit.text, seedless=True)
-    yield from _alike("text texts", Unit.text)
+    yield from _alike("text texts classes", Unit.text)
     yield from _alike("round_trip ways_equal low_is_less_random", Unit.flag)
     yield Metric("reads_per_token", Unit.ratio)
     for way in ("temperature_0", "top_k_1", "sampling"):
         yield Metric(f"distinct_texts_{way}", Unit.count)
     for side in ("", "low_", "high_"):
-        yield Metric(f"{side}entropy_bits", Unit.bits)
-        yield from _alike(f"{side}distinct_1 {side}distinct_2 {side}repetition", Unit.fraction)
+        yield Metric(f"{side}entropy_bits", Unit.bits, table=not side)
+        yield from _alike(f"{side}distinct_1 {side}distinct_2 {side}repetition", Unit.fraction, table=not side)
     yield from _alike("counts word_counts word_count", Unit.count)
     yield from _alike("probabilities word_probability word_probability_rounded word_p", Unit.value)
     yield from _alike("word_share word_share_low word_share_high", Unit.fraction)
 
 
+def _of_bonus_material() -> Iterator[Metric]:
+    """Counts of operations and of memory, tokenizers trained here, and ways that come to the same: bonus material."""
+    counted: dict[str, Any] = {"seedless": True}
+    yield from _alike("flops flops_rounded flops_with_attention flops_with_attention_rounded", Unit.count, **counted)
+    yield from _alike("flops_by_batch flops_by_batch_rounded", Unit.count, **counted)
+    yield Metric("attention_share", Unit.fraction, **counted)
+    yield Metric("utilization", Unit.value, **counted)
+    yield from _alike("head_dim kv_heads window_layers full_layers", Unit.count, **counted)
+    yield from _alike("mha_gigabytes gqa_gigabytes mla_gigabytes", Unit.value, **counted)
+    yield from _alike("mha_window_gigabytes gqa_window_gigabytes", Unit.value, **counted)
+    yield from _alike("gqa_ratio mla_ratio", Unit.ratio, **counted)
+    yield from _alike("gqa_saving mla_saving", Unit.fraction, **counted)
+    for part in ("dense", "expert", "router", "mixture", "active"):
+        yield Metric(f"{part}_parameters", Unit.parameters, **counted)
+        yield Metric(f"{part}_gigabytes", Unit.value, **counted)
+    yield Metric("expert_width", Unit.count, **counted)
+    yield from _alike("vocabulary merges", Unit.count, **counted)
+    yield Metric("longest_tokens", Unit.text, **counted)
+    yield from _alike("judges_pearson judges_spearman judges_kendall", Unit.value, **counted)
+    yield from _alike("judges_bias gpt4_score llama3_score", Unit.points, **counted)
+    yield Metric("judges_same", Unit.fraction, **counted)
+    yield Metric("judges_pairs", Unit.count, **counted)
+    yield from _alike("texts_equal first_is_slower", Unit.flag)
+    yield Metric("way_seconds", Unit.seconds, Better.lower, acts=(Act.clock,))
+    yield from _alike("points distinct_points copies without_decay ends_with_warmup", Unit.count, **counted)
+
+
 def _of_records() -> Iterator[Metric]:
     """What the tasks that read records and experiment files count."""
-    yield from _alike("arms runs verdicts claims comparisons findings differences recorded checked", Unit.count)
-    yield from _alike("exercises without_experiment", Unit.count)
+    yield from _alike("arms runs verdicts claims comparisons findings differences recorded checked entries", Unit.count)
+    yield from _alike("exercises without_experiment other_parts", Unit.count)
     yield from _alike("REPRODUCED NOT_REPRODUCED INCONCLUSIVE NOT_COMPARABLE NOT_RUN", Unit.count)
-    yield from _alike("tested expected_at_most beyond_chance", Unit.count)
+    yield from _alike("HOLDS DOES_NOT_HOLD tested expected_at_most beyond_chance", Unit.count)
     yield from _alike("unattainable mixed_baseline copied duplicate conflict unlikely_count", Unit.count)
-    yield from _alike("unknown_experiment undeclared_metric", Unit.count)
+    yield from _alike("unknown_experiment undeclared_metric sentence table_against_log command", Unit.count)
+    yield from _alike("prints near explanations", Unit.count)
+    yield Metric("nearest", Unit.text)
     yield Metric("bytes", Unit.bytes)
     yield from _alike("metric baseline failed experiments", Unit.text)
 
 
 def _declared() -> dict[str, Metric]:
     found: dict[str, Metric] = {}
-    for part in (_of_training, _of_answers, _of_models, _of_texts, _of_records):
+    for part in (_of_training, _of_answers, _of_models, _of_texts, _of_bonus_material, _of_records):
         for one in part():
             assert one.name not in found, f"{one.name} is declared twice"
             found[one.name] = one

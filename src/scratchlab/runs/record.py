@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from scratchlab.files import LOADER, dotted, to_json, with_numbers
+from scratchlab.files import to_json, with_numbers
 from scratchlab.files import write_atomically as write_atomically  # offered here too
 from scratchlab.matching import matches
 from scratchlab.runs import environment
-from scratchlab.runs.aside import LOCK, put_aside
+from scratchlab.runs.aside import LOCK, drop_state, put_aside
 from scratchlab.runs.checks import check
 from scratchlab.runs.config import Run
 from scratchlab.runs.identity import fingerprint, flatten, plain
@@ -30,7 +30,7 @@ from scratchlab.runs.signals import ending_once
 from scratchlab.runs.tracking import Tracker
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 log = logging.getLogger(__name__)
 
@@ -93,11 +93,11 @@ def keep(
     folder = folder_of(config)
     inputs = config.inputs()
     with _locked(config.out, folder):
-        finished = _finished(config, folder, inputs) if config.reusable and not config.force else None
+        finished = finished_result(config, folder, inputs) if config.reusable and not config.force else None
         if finished is not None:
+            drop_state(folder)
             return finished, True
-        if config.reusable:
-            put_aside(folder, first=(RESULT,))
+        put_aside(folder, first=(RESULT,))  # of a run that is done anew each time, too
         said = {"changes": changes, "choices": dict(choices or {})}
         return _execute(config, task, folder, inputs, said, tracker), False
 
@@ -112,9 +112,7 @@ def _locked(out: str, folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except Timeout:
-        raise RuntimeError(
-            f"another process is writing {folder}; wait for it, or change something of the run"
-        ) from None
+        raise RuntimeError(f"another process is writing {folder}; wait for it, or change the run") from None
     except OSError as error:
         raise OSError(
             f"out={out}: {folder} cannot be written ({error.strerror or error}); possible: out=FOLDER, one that can"
@@ -125,7 +123,7 @@ def _locked(out: str, folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def _finished(config: Run, folder: Path, inputs: dict[str, str]) -> dict[str, Any] | None:
+def finished_result(config: Run, folder: Path, inputs: dict[str, str]) -> dict[str, Any] | None:
     """The result of this very run, if it is done and whole, of the same data."""
     result = result_or_warning(folder)
     if result is None or result.get("status") != "done":
@@ -175,12 +173,13 @@ def _execute(
                 metrics["peak_memory_bytes"] = environment.memory_peak()
             result = _result(config, record, status, error, said, metrics) | {
                 "seconds": round(time.perf_counter() - clock, 3),
-                "started": started.isoformat(timespec="seconds"),
+                "started": started.isoformat(timespec="milliseconds"),
             }
             record.close()
             _write_result(folder, result)
             ending.recorded = True
             tracker.finish(metrics, status)
+    drop_state(folder)
     return result
 
 
@@ -228,13 +227,13 @@ def signature(config: Run, record: Record) -> str:
     return "|".join(parts)
 
 
-def read_result(folder: Path) -> dict[str, Any] | None:
+def read_result(folder: Path | str) -> dict[str, Any] | None:
     """The result in a run's folder; None if the run never came to an end.
 
     Raises:
         ValueError: the file is damaged; names it.
     """
-    path = folder / RESULT
+    path = Path(folder) / RESULT
     if not path.is_file():
         return None
     try:
@@ -256,9 +255,9 @@ def result_or_warning(folder: Path) -> dict[str, Any] | None:
         return None
 
 
-def read_history(folder: Path) -> list[dict[str, Any]]:
+def read_history(folder: Path | str) -> list[dict[str, Any]]:
     """The lines of a run's history; a last line cut short by a kill is left out, a damaged one too, with a warning."""
-    path = folder / HISTORY
+    path = Path(folder) / HISTORY
     if not path.is_file():
         return []
     lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
@@ -277,24 +276,3 @@ def folders(out: Path | str, select: str = "*") -> list[Path]:
     """Folders of the runs below `out` whose names match one of the comma-separated globs, in order of name."""
     every = Path(out).glob(f"*/*/{CONFIG}")
     return sorted(path.parent for path in every if matches(path.parent.parent.name, select))
-
-
-def read(out: Path | str, select: str = "*") -> "pd.DataFrame":
-    """One row a run that came to an end: result fields, `metrics.*`, `config.*` and `folder`.
-
-    Nested result fields get dotted names; lists stay lists.
-    """
-    import pandas as pd
-
-    rows = []
-    for folder in folders(out, select):
-        result = result_or_warning(folder)
-        if result is None:
-            continue
-        config = yaml.load((folder / CONFIG).read_text(encoding="utf-8"), Loader=LOADER)
-        rows.append(
-            {"folder": str(folder)}
-            | dotted(result, keep=("claims", "changes", "choices", "no_effect"))
-            | dotted({"config": config}, keep=("config.claims",))
-        )
-    return pd.DataFrame(rows)

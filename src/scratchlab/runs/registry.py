@@ -21,7 +21,7 @@ class Task:
     config: str
     function: str
     part: str
-    """Where it belongs: a chapter of the book, `any` chapter, or the `evidence` that runs leave."""
+    """Where it belongs: a chapter of the book, its `bonus` material, `any` chapter, or what runs leave, `evidence`."""
 
     def schema(self) -> type[Run]:
         return cast(type[Run], getattr(self._imported(), self.config))
@@ -38,7 +38,11 @@ class Task:
 TASKS = {
     "ablate": Task("ablate", "Ablate", "ablate", "evidence"),
     "attention": Task("attention", "Attention", "attention", "3"),
+    "attention_ways": Task("attention_ways", "AttentionWays", "attention_ways", "bonus"),
+    "bpe": Task("bpe", "BPE", "bpe", "bonus"),
     "bundle": Task("bundle", "Bundle", "pack", "evidence"),
+    "cache": Task("cache", "Cache", "cache", "any"),
+    "cached_text": Task("cached_text", "CachedText", "cached_text", "bonus"),
     "calibrate": Task("calibrate", "Calibrate", "calibrate", "7"),
     "chat": Task("chat", "Chat", "chat", "any"),
     "classify": Task("classify", "Classify", "classify", "6"),
@@ -46,12 +50,18 @@ TASKS = {
     "count": Task("count", "Count", "count_parameters", "4"),
     "coverage": Task("coverage", "Coverage", "coverage", "evidence"),
     "deterministic": Task("deterministic", "Deterministic", "deterministic", "5"),
+    "doctor": Task("doctor", "Doctor", "doctor", "any"),
     "dropout": Task("dropout", "Dropout", "dropout", "4"),
+    "experts": Task("experts", "Experts", "count_experts", "bonus"),
     "export": Task("export", "Export", "export", "any"),
+    "flops": Task("flops", "Flops", "flops", "bonus"),
     "generate": Task("generate", "Generate", "generate", "5"),
     "golden": Task("golden", "Golden", "golden", "evidence"),
+    "grid": Task("grid", "Grid", "grid", "bonus"),
     "instruct": Task("instruct", "Instruct", "instruct", "7"),
     "judge": Task("judge", "Judge", "judge", "7"),
+    "judges": Task("judges", "Judges", "judges", "bonus"),
+    "kv_cache": Task("kv_cache", "KVCache", "kv_cache", "bonus"),
     "lint": Task("lint", "Lint", "lint", "evidence"),
     "list": Task("list", "List", "list_experiments", "any"),
     "matmul": Task("matmul", "Matmul", "matmul", "A"),
@@ -65,6 +75,7 @@ TASKS = {
     "score": Task("score", "Score", "score", "5"),
     "tokenize": Task("tokenize", "Tokenize", "tokenize", "2"),
     "verify": Task("bundle", "Verify", "verify", "evidence"),
+    "where": Task("where", "Where", "where", "evidence"),
     "windows": Task("windows", "Windows", "windows", "2"),
 }
 """A new task is a file in tasks/, a line here, and a file in conf/task."""

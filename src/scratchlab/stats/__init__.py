@@ -19,6 +19,7 @@ from scratchlab.stats.planning import (
     smallest_gap,
 )
 from scratchlab.stats.right_wrong import McNemar, SignFlip, mcnemar, mcnemar_counts, sign_flip
+from scratchlab.stats.samples import TwoSamples, two_samples
 from scratchlab.stats.sequential import DIFFERENCE_LEVEL, EQUIVALENCE_ALPHA, INFLATION
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "Outcome",
     "SignFlip",
     "Summary",
+    "TwoSamples",
     "attainable",
     "close",
     "count_test",
@@ -59,5 +61,6 @@ __all__ = [
     "smallest_difference",
     "smallest_gap",
     "summarize",
+    "two_samples",
     "wilson",
 ]

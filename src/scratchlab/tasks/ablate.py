@@ -39,14 +39,25 @@ class Ablate(Run):
     def __post_init__(self) -> None:
         seed_list(self.seeds)
 
+    def arms(self) -> list[Planned]:
+        factors = [factor.strip() for factor in self.factors.split(",") if factor.strip()]
+        return arms(factors, self.design, control=self.control, shuffled_labels=self.shuffled_labels)
+
+    def makes(self) -> list[list[str]]:
+        return [self.words(arm, seed) for arm in self.arms() for seed in seed_list(self.seeds)]
+
+    def words(self, arm: Planned, seed: int) -> list[str]:
+        """The run of an arm with one of the seeds."""
+        return [*_words(self, arm, seed + arm.shift), f"out={self.out}"]
+
 
 def ablate(config: Ablate, record: "Record") -> dict[str, Any]:
     from scratchlab.evidence import compare
     from scratchlab.evidence.baseline import choose_metric
+    from scratchlab.evidence.gather import Comparison
     from scratchlab.report import formats, tables, terminal
 
-    factors = [factor.strip() for factor in config.factors.split(",") if factor.strip()]
-    planned = arms(factors, config.design, control=config.control, shuffled_labels=config.shuffled_labels)
+    planned = config.arms()
     found, failed = measure(config, planned)
     if planned[0].label not in {arm.name for arm in found}:
         raise RuntimeError(f"the baseline of {config.of} has no finished run; its log says why")
@@ -55,10 +66,10 @@ def ablate(config: Ablate, record: "Record") -> dict[str, Any]:
     rows = compare.rows(found, baseline, metric, declared={arm.label: arm.keys for arm in planned})
     for row, arm in zip(rows, found, strict=True):
         row["command"] = _command(config, next(p for p in planned if p.label == arm.name))
-    columns, cells = tables.cells(rows, metric)
-    title = f"{config.of}, {config.design.name}: {len(found)} arms against {baseline.label}"
-    formats.write(record, "table", rows, columns, cells, title=title)
-    tables.show(f"{title}; mean over seeds ± sample standard deviation, accuracies in %", rows, metric)
+    task, why = f"{config.of}, {config.design.name}", "the arm that the design starts from"
+    one = Comparison(task, metric, baseline, found, rows, {}, why)
+    formats.write_comparisons(record, "table", [one])
+    tables.show(one)
     for line in failed:
         terminal.say(f"failed: {line}")
     terminal.say(f"written to {record.folder}/table.json (and .md, .tex, .csv)")
@@ -83,15 +94,14 @@ def measure(config: Ablate, planned: list[Planned]) -> tuple[list["Arm"], list[s
     Everything is composed before the first run, so that a mistake in a factor costs nothing.
     """
     from scratchlab.evidence.runs import Arm, read_run
-    from scratchlab.launch import jobs
+    from scratchlab.launch import jobs, plan, plan_table
 
     seeds = seed_list(config.seeds)
-    planned_jobs = {
-        (arm, seed): jobs.job([*_words(config, arm, seed + arm.shift), f"out={config.out}"])
-        for arm in planned
-        for seed in seeds
-    }
-    failed = jobs.run_all(list(planned_jobs.values()))
+    planned_jobs = {(arm, seed): jobs.job(config.words(arm, seed)) for arm in planned for seed in seeds}
+    states = plan.make(list(planned_jobs.values()), config.retry, estimated=True)
+    plan_table.show(states)
+    failed = [one.job for one in states if one.failed_before]
+    failed += jobs.run_all([one.job for one in states if one.runs or one.copy_of is not None])
     found = []
     for arm in planned:
         runs = [(seed, read_run(planned_jobs[arm, seed].folder)) for seed in seeds]

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from scratchlab.runs.checks import at_least
 from scratchlab.runs.config import Run
 
 if TYPE_CHECKING:
@@ -50,9 +51,7 @@ class Attention(Run):
     """parameters: take the weights over from a module with linear layers, drawn with the same seed (exercise 3.1)."""
 
     def __post_init__(self) -> None:
-        for key in ("d_in", "d_out", "num_heads", "batch_size", "tokens"):
-            if getattr(self, key) < 1:
-                raise ValueError(f"{key}={getattr(self, key)}: must be at least 1")
+        at_least(1, self, "d_in", "d_out", "num_heads", "batch_size", "tokens")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout={self.dropout}: must be at least 0 and below 1")
         if self.variant is Variant.multi_head and self.d_out % self.num_heads:

@@ -21,6 +21,7 @@ class Bundle(Reading):
 def pack(config: Bundle, record: "Record") -> dict[str, Any]:
     from scratchlab.book import experiments
     from scratchlab.evidence import bundle
+    from scratchlab.launch.published import Compositions
     from scratchlab.report import terminal
 
     path = record.folder / "bundle.zip"
@@ -31,7 +32,10 @@ def pack(config: Bundle, record: "Record") -> dict[str, Any]:
         select=config.select,
         seeds=config.seed_numbers,
         baseline=config.baseline,
+        published=Compositions(),
     )
+    for line in found.problems:
+        terminal.say(line)
     terminal.say(f"{len(found.runs)} runs, {len(found.verdicts)} verdicts, {len(found.comparisons)} tables in {path}")
     terminal.say(f"anyone checks it with: scratchlab task=verify bundle={path}")
     return {"runs": len(found.runs), "verdicts": len(found.verdicts), "bytes": path.stat().st_size}
@@ -54,19 +58,20 @@ def verify(config: Verify, record: "Record") -> dict[str, Any]:
     from pathlib import Path
 
     from scratchlab.book import experiments
-    from scratchlab.evidence import bundle
+    from scratchlab.evidence.verify import verify as differences
     from scratchlab.files import as_json
+    from scratchlab.launch.published import Compositions
     from scratchlab.report import terminal
 
     path = Path(config.bundle)
     if not path.is_file():
         raise FileNotFoundError(f"bundle={config.bundle}: no such file; make one with: scratchlab task=bundle")
-    lines = bundle.verify(path, experiments.read_all())
+    lines = differences(path, experiments.read_all(), Compositions())
     record.write_text("differences.json", as_json(lines))
     for line in lines:
         terminal.say(line)
     if lines:
         terminal.say(f"{len(lines)} differences")
     else:
-        terminal.say("every table and verdict was computed again, and nothing differs")
+        terminal.say("consistent: every table and verdict was computed again, and nothing differs")
     return {"differences": len(lines)}

@@ -1,12 +1,12 @@
 """Hold a judge against published scores: the author's 100 example entries, two responses each, scored by others."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from scratchlab.judging.config import JudgeBackend, JudgeConfig
+from scratchlab.runs.checks import at_least
 from scratchlab.runs.config import Run
 
 if TYPE_CHECKING:
@@ -28,8 +28,7 @@ class Calibrate(Run):
     def __post_init__(self) -> None:
         if self.judge.backend is JudgeBackend.none:
             raise ValueError("judge=none: there is nobody to calibrate; possible: judge=ollama, judge=openai")
-        if self.rounds < 1:
-            raise ValueError(f"rounds={self.rounds}: must be at least 1")
+        at_least(1, self, "rounds")
 
     def inputs(self) -> dict[str, str]:
         from scratchlab.assets import catalogue
@@ -43,6 +42,7 @@ def calibrate(config: Calibrate, record: "Record") -> dict[str, Any]:
     from scratchlab.assets.fetch import fetch
     from scratchlab.data import readers
     from scratchlab.judging import scores
+    from scratchlab.judging.agreement import agreement
 
     scores.check(config.judge)
     entries = readers.entries(fetch(catalogue.JUDGED["examples"]))
@@ -77,28 +77,3 @@ def same_words(scores: "Scores", other: "Scores") -> float:
     """Share of answers that are the same text in both, whether or not they hold a score."""
     pairs = list(zip(scores.answers, other.answers, strict=True))
     return sum(one == two for one, two in pairs) / len(pairs)
-
-
-def agreement(scores: Sequence[int | None], others: Sequence[int | None]) -> dict[str, float]:
-    """Compare two judges over the responses that both scored.
-
-    `bias`: mean difference in points. `same`: share of equal scores. Correlations are NaN where a judge gives
-    everything the same score.
-    """
-    from scipy import stats
-
-    pairs = [(a, b) for a, b in zip(scores, others, strict=True) if a is not None and b is not None]
-    if len(pairs) < 2:
-        return {"pairs": len(pairs), "bias": float("nan"), "same": float("nan")}
-    a, b = ([pair[side] for pair in pairs] for side in (0, 1))
-    constant = len(set(a)) == 1 or len(set(b)) == 1
-    correlations: dict[str, Any] = {
-        "pearson": stats.pearsonr,
-        "spearman": stats.spearmanr,
-        "kendall": stats.kendalltau,
-    }
-    return {
-        "pairs": len(pairs),
-        "bias": sum(x - y for x, y in pairs) / len(pairs),
-        "same": sum(x == y for x, y in pairs) / len(pairs),
-    } | {name: float("nan") if constant else float(of(a, b).statistic) for name, of in correlations.items()}

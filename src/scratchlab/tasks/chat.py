@@ -1,4 +1,4 @@
-"""Talk to a trained run in the terminal: an instruction run answers, a classification run says spam or ham."""
+"""Talk to a trained run in the terminal, or to a model as it comes: it answers, or a classifier names the class."""
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from scratchlab.generation.config import SamplingConfig
+from scratchlab.model.config import ModelConfig, WeightsConfig, WeightSource, check_vocabulary
 from scratchlab.runs.config import Run
+from scratchlab.text.prompts import PromptConfig
 from scratchlab.training import trained as trained_runs
 
 if TYPE_CHECKING:
@@ -20,8 +22,12 @@ class Chat(Run):
     task: ClassVar[str] = "chat"
     recorded: ClassVar[bool] = False
 
-    run: str
-    """A finished run: its folder, or its name below `out`."""
+    run: str = ""
+    """A finished run: its folder, or its name below `out`; empty where `weights` say who answers."""
+    model: ModelConfig
+    weights: WeightsConfig
+    """Without `run`: the weights that answer as they come, in the template `prompt`."""
+    prompt: PromptConfig
     text: str = ""
     """One instruction or message, and an end; empty asks for one line after the other."""
     input: str = ""
@@ -29,7 +35,14 @@ class Chat(Run):
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
 
     def __post_init__(self) -> None:
-        trained_runs.find(self.run, self.out)
+        source = self.weights.source
+        if self.run and source is not WeightSource.random:
+            raise ValueError(f"run={self.run} weights={source.name}: only one can answer; possible: one of the two")
+        if self.run:
+            trained_runs.find(self.run, self.out)
+        else:
+            check_vocabulary(self.model)
+            self.weights.check(self.model)
         if self.input and not self.text:
             raise ValueError(
                 f"input={self.input}: goes with text=INSTRUCTION; without it, lines are asked for one by one"
@@ -39,23 +52,31 @@ class Chat(Run):
 def chat(config: Chat, record: "Record") -> dict[str, Any]:
     import torch
 
-    from scratchlab.model import compute
+    from scratchlab.model import compute, weights
 
-    trained = trained_runs.load(trained_runs.find(config.run, config.out))
+    found: Any = config
+    measured: dict[str, Any] = {}
+    classes: tuple[str, ...] = ()
+    if config.run:
+        trained = trained_runs.load(trained_runs.find(config.run, config.out))
+        model, found, measured, classes = trained.model, trained.config, trained.metrics, trained.classes
+    elif config.weights.source is not WeightSource.random:
+        model = weights.build(config.model, config.weights)[0].eval()
+    else:
+        raise ValueError("run='' weights=random: nobody is there to answer; possible: run=NAME, or weights=SOURCE")
     machine = compute.prepare(config.compute)
-    machine.prepare(trained.model)
+    machine.prepare(model)
     torch.manual_seed(config.seed)
-    found = trained.config
     reply: Callable[[str], Iterable[str]]
-    if found.classes:
-        length = trained.metrics["padded_length"]
+    if classes:
+        length = measured["padded_length"]
 
         def reply(line: str) -> Iterable[str]:
-            return [classified(trained.model, found, length, line, machine)]
+            return [classified(model, found, classes, length, line, machine)]
     else:
 
         def reply(line: str) -> Iterable[str]:
-            return answered(trained.model, found, config, line, machine)
+            return answered(model, found, config, line, machine)
 
     replies = 0
     for line in [config.text] if config.text else lines():
@@ -91,7 +112,9 @@ def answered(model: "Decoder", run: Any, config: Chat, line: str, machine: "Comp
         yield from extract_while_written(run.prompt, sampling.to_text(model.tokenizer, tokens))
 
 
-def classified(model: "Decoder", run: Any, length: int | None, line: str, machine: "Compute") -> str:
+def classified(
+    model: "Decoder", run: Any, classes: tuple[str, ...], length: int | None, line: str, machine: "Compute"
+) -> str:
     """The class of a message and its probability; the message is brought to the length that training had."""
     import torch
 
@@ -103,4 +126,4 @@ def classified(model: "Decoder", run: Any, length: int | None, line: str, machin
         logits = class_logits(model, torch.tensor([ids], device=machine.device), run.position)[0]
     probabilities = logits.float().softmax(dim=-1)
     best = int(probabilities.argmax())
-    return f"{run.classes[best]} {probabilities[best].item():.4f}"
+    return f"{classes[best]} {probabilities[best].item():.4f}"

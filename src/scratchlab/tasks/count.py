@@ -1,10 +1,11 @@
-"""Count a model's parameters, part by part, and the memory they take (exercises 4.1 and 4.2)."""
+"""Count a model's parameters, by part and as far as they train, and their memory (exercises 4.1, 4.2, appendix E)."""
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from scratchlab.model.config import ModelConfig, check_has
+from scratchlab.model.config import ModelConfig, Trainable, TuneConfig, check_has
 from scratchlab.runs.config import Run
+from scratchlab.runs.identity import added
 
 if TYPE_CHECKING:
     from torch import nn
@@ -21,15 +22,21 @@ class Count(Run):
     task: ClassVar[str] = "count"
 
     model: ModelConfig
+    tune: TuneConfig = added(default_factory=TuneConfig)
+    classes: int = added(0)
+    """A head for so many classes takes the place of the one for tokens; 0: none."""
 
     def __post_init__(self) -> None:
         check_has(self.model, "qkv_bias", "this task takes chapter 4's model apart")
+        if self.classes < 0:
+            raise ValueError(f"classes={self.classes}: must be 0 (the head for tokens) or more")
 
 
 def count_parameters(config: Count, record: "Record") -> dict[str, Any]:
+    from scratchlab.model import families
     from scratchlab.model.parameters import count
 
-    model = built(config.model)
+    model = families.make_empty(config.model)
 
     def size(module: "nn.Module", *parts: str) -> int:
         return sum(count(module.get_submodule(part).parameters()) for part in parts)
@@ -37,7 +44,7 @@ def count_parameters(config: Count, record: "Record") -> dict[str, Any]:
     block = model.blocks[0]
     layers = block.get_submodule("ff.layers").children()
     bias = "without" if config.model.qkv_bias else "with"
-    other = whole(built(replace(config.model, qkv_bias=not config.model.qkv_bias)))
+    other = whole(families.make_empty(replace(config.model, qkv_bias=not config.model.qkv_bias)))
     return (
         whole(model)
         | {
@@ -55,17 +62,26 @@ def count_parameters(config: Count, record: "Record") -> dict[str, Any]:
             "head_parameters": size(model, "out_head"),
         }
         | {f"{name}_{bias}_qkv_bias": value for name, value in other.items()}
+        | adapted(config)
     )
 
 
-def built(config: ModelConfig) -> "Decoder":
-    """The model on torch's meta device, where parameters have a shape and take no memory."""
-    import torch
+def adapted(config: Count) -> dict[str, int]:
+    """Parameters that train: none is counted where nothing is adapted.
 
-    from scratchlab.model import families
+    Under LoRA a new head is frozen with all else, as in appendix E; the scripts of chapter 6 go on training it.
+    """
+    from scratchlab.model import families, tune
+    from scratchlab.model.parameters import count
 
-    with torch.device("meta"):
-        return families.make(config)
+    lora = config.tune.trainable is Trainable.lora
+    if not config.classes and config.tune.trainable is Trainable.all:
+        return {}
+    model = families.make_empty(config.model)
+    if config.classes:
+        tune.add_class_head(model, config.classes)
+    tune.choose_trainable(model, config.tune, new_head=bool(config.classes) and not lora)
+    return {"trainable_parameters": count(model.parameters(), trainable_only=True)}
 
 
 def whole(model: "Decoder") -> dict[str, Any]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from scratchlab.model.config import ModelConfig, check_has
+from scratchlab.runs.checks import at_least
 from scratchlab.runs.config import Run
 
 if TYPE_CHECKING:
@@ -26,8 +27,7 @@ class Dropout(Run):
 
     def __post_init__(self) -> None:
         check_has(self.model, "drop_rate_emb", "this task measures chapter 4's dropout")
-        if self.sequences < 1:
-            raise ValueError(f"sequences={self.sequences}: must be at least 1")
+        at_least(1, self, "sequences")
 
 
 def dropout(config: Dropout, record: "Record") -> dict[str, Any]:

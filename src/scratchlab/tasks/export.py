@@ -42,7 +42,7 @@ def export(config: Export, record: "Record") -> dict[str, Any]:
     files = [record.folder / "model.pth", record.folder / "model.safetensors"]
     for path in files:
         save_state(trained.model, path)
-    if not trained.config.classes:
+    if not trained.classes:
         folder = record.folder / "huggingface"
         save_huggingface(trained.model, folder)
         # beside the model, the tokenizer that it reads with

@@ -27,6 +27,8 @@ AFTER_TRAINING = ("sampling", "judge")
 
 @dataclass(kw_only=True)
 class InstructTraining(TrainConfig):
+    least_epochs: ClassVar[int] = 0
+
     max_length: int
     """Tokens that an entry is cut to."""
 
@@ -95,7 +97,6 @@ def instruct(config: Instruct, record: "Record") -> dict[str, Any]:
     )
     if config.judge.backend is not JudgeBackend.none:
         measured |= scores.score_and_keep(config.judge, record, answered)
-    before.drop_state()
     return counted | trained | measured
 
 
@@ -131,6 +132,7 @@ def train(
         losses=lambda: {f"{name}_loss": mean_loss(name, settings.eval_batches) for name in ("train", "val")},
         sample=lambda epoch: f"epoch {epoch}\n{samples.answered(model, config.prompt, sample_from)}\n\n",
         counts={"batches_without_target": lambda batch: not instructions.has_target(batch)},
+        targets=lambda batch: int((batch[1] != instructions.IGNORE).sum()),
         measures_first=True,  # as in the script: its draws follow those of the model's making
         seed=config.seed,
     )

@@ -1,4 +1,4 @@
-"""Check the published claims themselves: impossible percentages, mixed baselines, duplicates, conflicts."""
+"""Check what was published: impossible percentages, mixed baselines, sentences against tables, commands."""
 
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -24,11 +24,12 @@ def lint(config: Lint, record: "Record") -> dict[str, Any]:
     import json
 
     from scratchlab.book import lint as checks
+    from scratchlab.matching import matches
     from scratchlab.report import terminal
 
     chosen = experiments.select(config.select)
     # baselines may lie outside of the selection, so all claims are read
-    found = [f for f in checks.check(experiments.read_all()) if f.experiment in chosen]
+    found = [f for f in checks.check(experiments.read_all()) if matches(f.experiment, config.select)]
     record.write_text("lint.json", json.dumps([asdict(f) for f in found], indent=1, ensure_ascii=False) + "\n")
     claims = sum(len(experiment.claims) for experiment in chosen.values())
     rows = [[f.experiment, f.metric, f.rule, f.text] for f in found]

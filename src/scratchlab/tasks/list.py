@@ -33,7 +33,8 @@ def list_experiments(config: List, record: "Record") -> dict[str, Any]:
 def _row(experiment: experiments.Experiment) -> list[str]:
     changed = "\n".join(f"{key}={value}" for key, value in experiment.differences.items())
     claims = "\n".join(
-        f"{claim['metric']} {claim['direction'] if 'direction' in claim else '= ' + str(claim['value'])}"
+        f"{'asked: ' * ('asks' in claim)}{claim['metric']} "
+        f"{claim['direction'] if 'direction' in claim else '= ' + str(claim['value'])}"
         f"{' than ' + claim['versus'] if 'versus' in claim else ''}"[:80]
         for claim in experiment.claims
     )

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from scratchlab.runs.checks import at_least
 from scratchlab.runs.config import Device, Precision, Run
 
 if TYPE_CHECKING:
@@ -28,8 +29,7 @@ class Matmul(Run):
 
     def __post_init__(self) -> None:
         for key, least in (("rows", 1), ("inner", 1), ("columns", 1), ("repeats", 4), ("loops", 1), ("warmup", 0)):
-            if getattr(self, key) < least:
-                raise ValueError(f"{key}={getattr(self, key)}: must be at least {least}")
+            at_least(least, self, key)
 
 
 def matmul(config: Matmul, record: "Record") -> dict[str, Any]:

@@ -69,6 +69,12 @@ class Pretrain(TrainingRun):
             found["continue_run"] = f"weights={self.weights.source.name} says where to start"
         return found
 
+    def idle_with_data(self) -> dict[str, str]:
+        from scratchlab.data.batches import of_an_epoch
+
+        epoch = (self.data, self.model.tokenizer, self.window, self.train.stride, self.train.batch_size)
+        return self.train.idle_in(self.train.warmup and self.train.epochs * of_an_epoch(*epoch))
+
     def start(self) -> WeightsConfig:
         """What the run starts from: the weights it names, or the checkpoint of the run it goes on from.
 
@@ -101,6 +107,8 @@ def pretrain(config: Pretrain, record: "Record") -> dict[str, Any]:
     machine = compute.prepare(config.compute)
     record.device = machine.name
     start = config.start()
+    if start is not config.weights:
+        record.hashes[config.goes_on_from] = continued.run_of(Path(start.path))
     loaders = corpus.loaders(
         corpus.read(config.data),
         config.data,
@@ -134,10 +142,8 @@ def pretrain(config: Pretrain, record: "Record") -> dict[str, Any]:
     seen = fit.fit(parts, config.train, record, before, what=config.name)
     with evaluate.evaluating(model):
         metrics = losses(None)
-    metrics |= {f"first_{name}": value for name, value in seen.first.items()}
-    metrics |= {f"last_{name}": value for name, value in seen.last.items()}
+    ends = {"first": seen.first, "last": seen.last}
+    metrics |= {f"{end}_{name}": value for end, found in ends.items() for name, value in found.items()}
     if config.save_checkpoint:
-        weights.save_state(model, record.folder / continued.CHECKPOINT, optimizer)
-        weights.save_state(model, record.folder / continued.WEIGHTS)
-    before.drop_state()
+        continued.leave(model, optimizer, record.folder)
     return metrics | seen.metrics(model)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from scratchlab.data.config import InstructionsConfig
 from scratchlab.model.config import ModelConfig, check_vocabulary
+from scratchlab.runs.checks import at_least
 from scratchlab.runs.config import Run
 from scratchlab.text.prompts import PromptConfig
 
@@ -36,8 +37,7 @@ class Preview(Run):
     def __post_init__(self) -> None:
         check_vocabulary(self.model)
         for key, least in (("max_length", 2), ("first", 0), ("entries", 0)):
-            if getattr(self, key) < least:
-                raise ValueError(f"{key}={getattr(self, key)}: must be at least {least}")
+            at_least(least, self, key)
 
 
 def preview(config: Preview, record: "Record") -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Put all evidence on one page: verdicts, comparisons, curves, changed items, cost, environment."""
 
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -22,7 +23,11 @@ def report(config: Report, record: "Record") -> dict[str, Any]:
 
     from scratchlab.book import experiments
     from scratchlab.evidence import gather
+    from scratchlab.launch import command
+    from scratchlab.launch.published import Compositions
+    from scratchlab.launch.words import value as words_of
     from scratchlab.report import page, terminal
+    from scratchlab.report.verdicts import apart
 
     found = gather.gather(
         config.out,
@@ -30,19 +35,26 @@ def report(config: Report, record: "Record") -> dict[str, Any]:
         select=config.select,
         seeds=config.seed_numbers,
         baseline=config.baseline,
+        published=Compositions(),
+        texts=True,
     )
     if not found.runs and not found.verdicts:
         raise ValueError(
             f"select={config.select} out={config.out} seeds={config.seeds}: no run and no claim is there to report"
         )
+    command.settle(found.comparisons)
     options = {"select": config.select, "baseline": config.baseline, "seeds": config.seeds, "out": config.out}
     neutral = {"select": "*", "baseline": "", "seeds": None, "out": "outputs"}
-    words = [f"{key}={value}" for key, value in options.items() if value != neutral[key]]
+    words = [f"{key}={words_of(value)}" for key, value in options.items() if value != neutral[key]]
     path = page.write(
         record,
         found,
-        command=" ".join(["scratchlab task=report", *words]),
+        command=shlex.join(["scratchlab", "task=report", *words]),
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
+    for line in found.problems:
+        terminal.say(line)
     terminal.say(f"written to {path}")
-    return {"runs": len(found.runs), "claims": len(found.verdicts), "comparisons": len(found.comparisons)}
+    published, asked = apart(found.verdicts)
+    counts = {"claims": len(published), "findings": len(asked)}
+    return {"runs": len(found.runs), **counts, "comparisons": len(found.comparisons)}

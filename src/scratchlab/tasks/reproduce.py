@@ -1,4 +1,7 @@
-"""Hold every published number against what was measured, and say honestly which ones stand."""
+"""Hold every published number against what was measured, and say honestly which ones stand.
+
+Findings that are asked of another model have a table and counts of their own, and no part in the exit code.
+"""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -7,10 +10,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from scratchlab.evidence.reading import Reading
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from scratchlab.book.claims import Stated
     from scratchlab.book.experiments import Experiment
     from scratchlab.evidence.missing import Missing
     from scratchlab.evidence.runs import RunRecord
+    from scratchlab.report.verdicts import Rows
     from scratchlab.runs.record import Record
 
 
@@ -25,54 +31,86 @@ class Reproduce(Reading):
     claim: str = "*"
     """Globs over `experiment:metric:kind`, comma-separated."""
     run_missing: bool = False
-    """Make the runs that are missing, as far as they need no GPT-2 weights."""
+    """Make the runs that are missing, as far as they need no weights from outside."""
     with_weights: bool = False
-    """run_missing: also those that need GPT-2 weights."""
+    """run_missing: also those that need weights from outside."""
+
+    def makes(self) -> list[list[str]]:
+        from scratchlab.book import experiments
+        from scratchlab.evidence.missing import missing_runs
+        from scratchlab.evidence.runs import by_name, read_runs
+        from scratchlab.launch.published import Compositions
+
+        files, seeds = experiments.read_all(), self.seed_numbers
+        runs = by_name(read_runs(self.out, seeds=seeds))
+        lacking = missing_runs(chosen_claims(self, files, runs), runs, files, seeds, Compositions())
+        return [item.overrides(self.out) for item in lacking if self.with_weights or not item.obstacle]
 
     def exit_code(self, metrics: dict[str, Any]) -> int:
-        """1 for a claim that is missed and that chance does not explain."""
+        """1 for a claim that is missed and that chance does not explain; no finding is one."""
         return 1 if metrics["beyond_chance"] else 0
 
 
 def reproduce(config: Reproduce, record: "Record") -> dict[str, Any]:
     from scratchlab.book import experiments
     from scratchlab.evidence.missing import missing_runs
+    from scratchlab.evidence.remarks import problem_lines
     from scratchlab.evidence.runs import by_name, read_runs
-    from scratchlab.evidence.verdicts import Verdict, decide, misses, row
-    from scratchlab.launch import jobs
+    from scratchlab.evidence.verdicts import Answer, Verdict, decide, misses, row
+    from scratchlab.launch import jobs, plan, plan_table
+    from scratchlab.launch.published import Compositions
     from scratchlab.report import formats, terminal
     from scratchlab.report import verdicts as tables
 
     files = experiments.read_all()
-    seeds = config.seed_numbers
+    seeds, published = config.seed_numbers, Compositions()
     runs = by_name(read_runs(config.out, seeds=seeds))
     stated = chosen_claims(config, files, runs)
-    lacking = missing_runs(stated, runs, files, seeds)
+    lacking = missing_runs(stated, runs, files, seeds, published)
     if config.run_missing:
         wanted = [item for item in lacking if config.with_weights or not item.obstacle]
-        jobs.run_all([jobs.job(item.overrides(config.out)) for item in wanted])
+        found_missing = [jobs.job(item.overrides(config.out)) for item in wanted]
+        plan_table.show(plan.make(found_missing, estimated=True))
+        jobs.run_all(found_missing)
         runs = by_name(read_runs(config.out, seeds=seeds))
-    found = [(s, decide(s, runs, files)) for s in stated]
-    rows = [row(s, decision) for s, decision in found]
-    columns, cells = tables.cells(rows)
-    formats.write(record, "verdicts", rows, columns, cells, title="Published claims and what was measured")
-    judged = [line for r, line in zip(rows, cells, strict=True) if r["verdict"] != Verdict.NOT_RUN.name]
-    terminal.show(f"{len(rows)} published claims, {len(judged)} of them judged", columns, judged)
-    for line in tables.not_run(rows):
-        terminal.say(line)
-    counts = Counter(r["verdict"] for r in rows)
+    found = [(s, decide(s, runs, files, published)) for s in stated]
+    rows, asked = tables.apart([row(s, decision) for s, decision in found])
+    counts, answers = (Counter(r["verdict"] for r in part) for part in (rows, asked))
     missed = misses(found)
-    said = [", ".join(f"{counts[v.name]} {v.name}" for v in Verdict), *missed.lines(), *still_missing(config, lacking)]
-    for line in said:
+    show(record, "verdicts", rows, "published claims", *tables.cells(rows))
+    record.write_text("experiments.md", formats.texts(*tables.by_experiment(rows), title="By experiment")["md"])
+    terminal.say(", ".join(f"{counts[v.name]} {v.name}" for v in Verdict))
+    if asked:
+        show(record, "findings", asked, "findings asked of another model", *tables.finding_cells(asked))
+        terminal.say(tables.finding_counts(asked))
+    spoilt = problem_lines(run for found_runs in runs.values() for run in found_runs)
+    for line in (*spoilt, *missed.lines(), *still_missing(config, lacking)):
         terminal.say(line)
-    terminal.say(f"written to {record.folder}/verdicts.json (and .md, .tex, .csv)")
     return {
         "claims": len(rows),
         **{verdict.name: counts[verdict.name] for verdict in Verdict},
+        "findings": len(asked),
+        **{answer.name: answers[answer.name] for answer in (Answer.HOLDS, Answer.DOES_NOT_HOLD)},
         "tested": missed.family.tests,
         "expected_at_most": missed.family.high,
         "beyond_chance": missed.beyond_chance,
     }
+
+
+def show(
+    record: "Record", stem: str, rows: "Rows", what: str, columns: "Sequence[str]", cells: "Sequence[list[str]]"
+) -> None:
+    """Write all rows to files, and show those that could be judged; the others are a line an experiment."""
+    from scratchlab.report import formats, terminal
+    from scratchlab.report import verdicts as tables
+
+    title = f"{what.capitalize()} and what was measured"
+    formats.write(record, stem, rows, columns, cells, title=title)
+    judged = [line for r, line in zip(rows, cells, strict=True) if r["verdict"] != "NOT_RUN"]
+    terminal.show(f"{len(rows)} {what}, {len(judged)} of them judged", columns, judged)
+    for line in tables.not_run(rows):
+        terminal.say(line)
+    terminal.say(f"written to {record.folder}/{stem}.json (and .md, .tex, .csv)")
 
 
 def chosen_claims(
@@ -121,7 +159,7 @@ def still_missing(config: Reproduce, lacking: list["Missing"]) -> list[str]:
     lines = []
     if free:
         names = ", ".join(dict.fromkeys(item.experiment.name for item in free))
-        lines.append(f"{len(free)} missing runs need no GPT-2 weights ({names}); make them with run_missing=true")
+        lines.append(f"{len(free)} missing runs need no weights from outside ({names}); run_missing=true makes them")
     if bound:
         needs = ", ".join(dict.fromkeys(item.obstacle for item in bound))
         lines.append(f"{len(bound)} missing runs need {needs}; with those, run_missing=true with_weights=true")

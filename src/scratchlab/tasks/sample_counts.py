@@ -4,6 +4,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from scratchlab.runs.checks import at_least
 from scratchlab.runs.config import Run
 
 if TYPE_CHECKING:
@@ -33,8 +34,7 @@ class SampleCounts(Run):
             raise ValueError(
                 f"temperatures={self.temperatures}: must be above 0, at least one; 0 leaves nothing to draw"
             )
-        if self.draws < 1:
-            raise ValueError(f"draws={self.draws}: must be at least 1")
+        at_least(1, self, "draws")
 
 
 def sample_counts(config: SampleCounts, record: "Record") -> dict[str, Any]:

@@ -10,6 +10,7 @@ from scratchlab.model.config import ModelConfig, WeightsConfig, check_vocabulary
 from scratchlab.runs.config import Run
 
 if TYPE_CHECKING:
+    from scratchlab.generation.draws import Draws
     from scratchlab.model.decoder import Decoder
     from scratchlab.runs.record import Record
 
@@ -18,6 +19,8 @@ log = logging.getLogger(__name__)
 MEASURES = ("entropy_bits", "distinct_1", "distinct_2", "repetition")
 BACK = 16
 """Tokens that repetition looks back over."""
+KEPT_AT_MOST = 2**29
+"""Bytes of draws that are kept for the other cells."""
 
 
 @dataclass(kw_only=True)
@@ -70,12 +73,13 @@ def sampling_grid(config: SamplingGrid, record: "Record") -> dict[str, Any]:
     machine.prepare(model)
     cells = {}
     samples = ""
+    draws = shared_draws(model, config)
     for temperature in config.temperatures:
         for top_k in config.top_ks:
             way = SamplingConfig(temperature=temperature, top_k=top_k or None, max_new_tokens=config.max_new_tokens)
             torch.manual_seed(config.seed)  # the same draws for every cell, so that only the settings tell them apart
             with machine.autocast():
-                cells[temperature, top_k], new = measure(model, prompt, config.texts, way)
+                cells[temperature, top_k], new = measure(model, prompt, config.texts, way, draws)
             samples += f"temperature {temperature:g}, top-k {top_k or 'all'}: {tokenizer.decode(new[0])!r}\n"
     record.write_text("samples.txt", samples)
     grids = {name: [[cells[t, k][name] for k in config.top_ks] for t in config.temperatures] for name in MEASURES}
@@ -93,8 +97,16 @@ def sampling_grid(config: SamplingGrid, record: "Record") -> dict[str, Any]:
     return grids | contrast(cells)
 
 
+def shared_draws(model: "Decoder", config: SamplingGrid) -> "Draws | None":
+    """The draws of all cells, made once, where that is a saving: on a CPU, in memory that can be spared."""
+    from scratchlab.generation.draws import Draws
+
+    kept = 4 * config.texts * config.max_new_tokens * config.model.vocab_size
+    return Draws() if model.device.type == "cpu" and kept <= KEPT_AT_MOST else None
+
+
 def measure(
-    model: "Decoder", prompt: list[int], texts: int, way: SamplingConfig
+    model: "Decoder", prompt: list[int], texts: int, way: SamplingConfig, draws: "Draws | None" = None
 ) -> tuple[dict[str, float], list[list[int]]]:
     """Write texts, and say how random the choices were and how varied the texts are.
 
@@ -105,12 +117,14 @@ def measure(
     from scratchlab.generation import sampling
     from scratchlab.training import evaluate
 
-    new = sampling.generate(model, [prompt] * texts, way)
+    new = sampling.generate(model, [prompt] * texts, way, draw=draws.again() if draws else sampling.draw)
     with evaluate.evaluating(model):
         ids = torch.tensor([prompt + row[:-1] for row in new], device=model.device)
-        logits = model(ids)[:, len(prompt) - 1 :].float()
-        drawn_from = sampling.probabilities(logits, way.temperature, way.top_k)
-        entropy = torch.special.entr(drawn_from).sum(dim=-1).mean().item() / torch.log(torch.tensor(2.0)).item()
+        entropies = []
+        for logits in model(ids)[:, len(prompt) - 1 :]:  # text by text: (T, V) stays in the processor's own memory
+            drawn_from = sampling.probabilities(logits.float(), way.temperature, way.top_k)
+            entropies.append(torch.special.entr(drawn_from).sum(dim=-1))
+        entropy = torch.stack(entropies).mean().item() / torch.log(torch.tensor(2.0)).item()
     found = {
         "entropy_bits": entropy,
         "distinct_1": distinct(new, 1),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from scratchlab.data.config import CorpusConfig
 from scratchlab.model.config import ModelConfig, WeightsConfig, check_vocabulary
+from scratchlab.runs.checks import at_least
 from scratchlab.runs.config import Run
 
 if TYPE_CHECKING:
@@ -32,8 +33,7 @@ class Score(Run):
             raise ValueError(
                 f"max_length={self.max_length}: possible: 1 to model.context_length={self.model.context_length}"
             )
-        if self.batch_size < 1:
-            raise ValueError(f"batch_size={self.batch_size}: must be at least 1")
+        at_least(1, self, "batch_size")
         self.weights.check(self.model)
 
     def inputs(self) -> dict[str, str]:

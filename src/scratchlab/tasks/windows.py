@@ -5,6 +5,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from scratchlab.data.config import CorpusConfig
+from scratchlab.runs.checks import at_least
 from scratchlab.runs.config import Run
 
 if TYPE_CHECKING:
@@ -27,9 +28,7 @@ class Windows(Run):
     batches_shown: int = 1
 
     def __post_init__(self) -> None:
-        for key in ("max_length", "stride", "batch_size", "batches_shown"):
-            if getattr(self, key) < 1:
-                raise ValueError(f"{key}={getattr(self, key)}: must be at least 1")
+        at_least(1, self, "max_length", "stride", "batch_size", "batches_shown")
 
     def inputs(self) -> dict[str, str]:
         return self.data.inputs()

@@ -2,11 +2,17 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import ClassVar
+
+from scratchlab.runs.checks import at_least
 
 
 @dataclass(kw_only=True)
 class TrainConfig:
     """AdamW with a constant rate, as in the book's chapters."""
+
+    least_epochs: ClassVar[int] = 1
+    """0 where a run without training says something of the model: how it is as it comes."""
 
     epochs: int
     """Passes over the training split."""
@@ -25,8 +31,8 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         for key in ("epochs", "batch_size", "accumulate", "eval_every", "eval_batches"):
-            if getattr(self, key) < 1:
-                raise ValueError(f"train.{key}={getattr(self, key)}: must be at least 1")
+            least = self.least_epochs if key == "epochs" else 1
+            at_least(least, self, key, prefix="train.")
         if not 0 < self.lr < 1:
             raise ValueError(f"train.lr={self.lr}: must be above 0 and below 1")
         if not 0 <= self.weight_decay < 1:
@@ -75,6 +81,17 @@ class PretrainTraining(TrainConfig):
                 )
             if not 0 <= value <= self.lr:
                 raise ValueError(f"train.{key}={value}: must be at least 0 and at most train.lr={self.lr}")
+
+    def idle_in(self, batches: int) -> dict[str, str]:
+        """What has no effect where training has that many batches, each with the reason; 0: it is not known."""
+        if not 0 < batches <= self.warmup:
+            return {}
+        reason = f"training ends after {batches} batches, in its warm-up"
+        keys = ["decay", "min_lr", "clip_norm"]
+        if self.initial_lr == self.lr:
+            reason += ", whose rate is the same throughout"
+            keys += ["warmup", "initial_lr"]
+        return {f"train.{key}": reason for key in keys}
 
     @property
     def scheduled(self) -> bool:

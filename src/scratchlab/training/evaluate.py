@@ -13,12 +13,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from scratchlab.data import instructions, spam
+from scratchlab.data import instructions
 from scratchlab.model.classifier import class_logits
 from scratchlab.model.compute import Compute
 from scratchlab.model.config import Position
 from scratchlab.model.decoder import Decoder
+from scratchlab.model.rounded import RoundedFrozen
+from scratchlab.model.vocabulary_loss import vocabulary_loss
 from scratchlab.runs.record import Record
+from scratchlab.training import steps
 
 
 @contextmanager
@@ -54,39 +57,48 @@ def next_token_loss(model: nn.Module, machine: Compute) -> Callable[[tuple[Tenso
     return loss_of
 
 
-def target_loss(model: nn.Module, machine: Compute) -> Callable[[instructions.Batch], Tensor]:
+def target_loss(model: Decoder, machine: Compute) -> Callable[[instructions.Batch], Tensor]:
     """The mean cross-entropy over a batch's targets; zero, with gradients of zero, for a batch that has none."""
+    frozen = RoundedFrozen(model)
 
     def loss_of(batch: instructions.Batch) -> Tensor:
         ids, targets = (part.to(machine.device) for part in batch)
         wanted = targets != instructions.IGNORE
-        with machine.autocast():
-            logits = model(ids, wanted).float()  # of the vocabulary's many columns, only the rows that count
-        if not len(logits):
-            return logits.sum() * 0  # the mean over no target is NaN, and would make every weight NaN
-        return F.cross_entropy(logits, targets[wanted])
+        with machine.autocast(), frozen():
+            x = model.states(ids)[wanted]  # of the vocabulary's many columns, only the rows that count
+            if not len(x):
+                return model.head(x).float().sum() * 0  # the mean over no target is NaN, and would make every weight so
+            return vocabulary_loss(model, x, targets[wanted])
 
     return loss_of
 
 
-def class_logits_of(model: Decoder, machine: Compute, position: Position) -> Callable[[Tensor], Tensor]:
-    """Ids (B, T) to class logits (B, classes), read at `position`."""
+def class_logits_of(model: Decoder, machine: Compute, position: Position) -> Callable[[Any], Tensor]:
+    """A batch, whose first part are ids (B, T), to class logits (B, classes), read at `position`."""
+    only_needed = needed_only(model, machine)
 
-    def logits_of(ids: Tensor) -> Tensor:
+    def logits_of(batch: Any) -> Tensor:
         with machine.autocast():
-            return class_logits(model, ids.to(machine.device), position)
+            return class_logits(model, batch[0].to(machine.device), position, only_needed=only_needed())
 
     return logits_of
 
 
-def class_loss(
-    logits_of: Callable[[Tensor], Tensor], machine: Compute, ignore_index: int
-) -> Callable[[spam.Batch], Tensor]:
+def needed_only(model: Decoder, machine: Compute) -> Callable[[], bool]:
+    """Whether what cannot act on the class may be left out at the moment: never while random numbers are drawn."""
+    if not machine.config.only_needed:
+        return lambda: False
+    one = torch.zeros(1, 1, dtype=torch.long, device=machine.device)
+    draws = steps.draws_in_training(model, lambda: model.states(one))
+    return lambda: not (draws and model.training)
+
+
+def class_loss(logits_of: Callable[[Any], Tensor], machine: Compute, ignore_index: int) -> Callable[[Any], Tensor]:
     """The mean cross-entropy of a batch's labels, those equal to `ignore_index` left out."""
 
-    def loss_of(batch: spam.Batch) -> Tensor:
-        ids, labels, _ = batch
-        return F.cross_entropy(logits_of(ids).float(), labels.to(machine.device), ignore_index=ignore_index)
+    def loss_of(batch: Any) -> Tensor:
+        _, labels, *_ = batch
+        return F.cross_entropy(logits_of(batch).float(), labels.to(machine.device), ignore_index=ignore_index)
 
     return loss_of
 
@@ -113,32 +125,55 @@ class Predictions:
 
 
 def predict(
-    loader: "DataLoader[Any]", logits_of: Callable[[Tensor], Tensor], batches: int | None = None
+    loader: "DataLoader[Any]",
+    logits_of: Callable[[Any], Tensor],
+    batches: int | None = None,
+    *,
+    lengths: Callable[[Tensor], Tensor] | None = None,
 ) -> Predictions:
-    """Classify the first `batches` (all: None) of a loader of (ids, labels, indices).
+    """Classify the first `batches` (all: None) of a loader of (ids, labels, indices, and whatever `logits_of` reads).
+
+    `lengths`: of the rows of ids (B, T); where given, rows of like length are classified together, which takes rows of
+    one width. The loader draws as ever, and the predictions are in its order.
 
     Raises:
         ValueError: the loader gives no batch.
     """
-    indices, labels, logits = [], [], []
-    for ids, label, index in islice(loader, batches):
+    indices, labels, logits, order = [], [], [], None
+    given: Iterable[Any] = islice(loader, batches)
+    if lengths is not None and (whole := list(given)):
+        ids, *others = (torch.cat(part) for part in zip(*whole, strict=True))
+        order = lengths(ids).argsort(stable=True)
+        given = [(ids[rows], *(other[rows] for other in others)) for rows in order.split(len(whole[0][0]))]
+    for batch in given:
+        _, label, index, *_ = batch
         indices.append(index)
         labels.append(label)
-        logits.append(logits_of(ids).float().cpu())
+        logits.append(logits_of(batch).float().cpu())
     if not logits:
         raise ValueError("no batch to classify: the split is smaller than one batch; lower train.batch_size")
-    all_labels, all_logits = torch.cat(labels), torch.cat(logits)
-    loss = F.cross_entropy(all_logits, all_labels).item()
-    return Predictions(torch.cat(indices), all_labels, all_logits.softmax(dim=-1), loss)
+    found = [torch.cat(part) for part in (indices, labels, logits)]
+    if order is not None:
+        found = [part[order.argsort()] for part in found]
+    loss = F.cross_entropy(found[2], found[1]).item()
+    return Predictions(found[0], found[1], found[2].softmax(dim=-1), loss)
+
+
+def _told(found: Predictions) -> Tensor:
+    two = found.probabilities.shape[1] == 2
+    return found.probabilities[:, 1] if two else found.probabilities[torch.arange(len(found.labels)), found.labels]
 
 
 def write_predictions(record: Record, predictions: dict[str, Predictions]) -> None:
-    """Write predictions.csv: one line an example, `probability` that of spam, sorted by index within each split."""
+    """Write predictions.csv: one line an example, sorted by index within each split.
+
+    `probability` is that of class 1 (spam) where there are two; of more classes, that of the example's own label.
+    """
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(["split", "index", "label", "prediction", "probability"])
     for name, found in predictions.items():
-        columns = (found.indices, found.labels, found.predicted, found.probabilities[:, 1])
+        columns = (found.indices, found.labels, found.predicted, _told(found))
         for index, label, prediction, probability in sorted(zip(*(c.tolist() for c in columns), strict=True)):
             writer.writerow([name, index, label, prediction, f"{probability:.9g}"])
     record.write_text("predictions.csv", table.getvalue())

@@ -1,7 +1,7 @@
 """What every run that fine-tunes has: a model, its starting weights, and what of it may train."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from scratchlab.model.config import LAST_BLOCKS, ModelConfig, Trainable, TuneConfig, WeightsConfig, check_vocabulary
 from scratchlab.runs.config import TrainingRun
@@ -13,9 +13,6 @@ if TYPE_CHECKING:
 @dataclass(kw_only=True)
 class FineTuning(TrainingRun):
     """The root of the configurations of chapters 6 and 7."""
-
-    classes: ClassVar[tuple[str, ...]] = ()
-    """What the labels 0, 1, ... are called, where the model gets a head for classes; without any it goes on writing."""
 
     model: ModelConfig
     weights: WeightsConfig
@@ -32,24 +29,32 @@ class FineTuning(TrainingRun):
             )
         self.weights.check(self.model)
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """What the labels 0, 1, ... are called, where the model gets a head for them; without any it writes."""
+        return ()
+
     def build(self) -> tuple["Decoder", str]:
         """The model, its trainable parameters chosen; and the hash of its starting weights."""
         from scratchlab.model import finetuned
 
-        if self.classes:
-            return finetuned.classifier(self.model, self.weights, self.tune, classes=len(self.classes), seed=self.seed)
+        if classes := len(self.classes):
+            return finetuned.classifier(self.model, self.weights, self.tune, classes=classes, seed=self.seed)
         return finetuned.writer(self.model, self.weights, self.tune, seed=self.seed)
 
-    def empty(self) -> "Decoder":
-        """The same model on the meta device, without values: nothing is drawn, and loading uses memory once."""
+    def empty(self, classes: int) -> "Decoder":
+        """The same model on the meta device, without values: nothing is drawn, and loading uses memory once.
+
+        `classes`: of its head; 0: it goes on writing.
+        """
         import torch
 
         from scratchlab.model import families, tune
 
         with torch.device("meta"):
             model = families.make(self.model)
-            if self.classes:
-                tune.add_class_head(model, len(self.classes))
+            if classes:
+                tune.add_class_head(model, classes)
             if self.tune.trainable is Trainable.lora:
                 tune.add_lora(model, self.tune)
         return model

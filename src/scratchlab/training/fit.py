@@ -16,6 +16,7 @@ from scratchlab.model.parameters import count
 from scratchlab.progress import progress
 from scratchlab.report import plots
 from scratchlab.runs.record import Record, read_history
+from scratchlab.runs.signals import at_boundaries
 from scratchlab.training import evaluate
 from scratchlab.training.config import TrainConfig
 from scratchlab.training.resume import Resume
@@ -47,6 +48,8 @@ class Parts:
     """Indices of a batch's examples: their order is part of the record."""
     counts: Mapping[str, Callable[[Any], int]] = field(default_factory=dict)
     """What else is counted over the training batches, by metric."""
+    targets: Callable[[Any], int] | None = None
+    """What a batch's loss is the mean over, counted; None: its rows."""
     seed: int | None = None
     """Seeds the generator right before batch 0, as in chapters 6 and 7; None goes on from the draws so far, as in 5."""
     measures_first: bool = False
@@ -78,26 +81,23 @@ class Seen:
             "parameters": count(model.parameters()),
             "tokens_seen": self.tokens,
             "train_seconds": self.seconds,
-            "tokens_per_second": self.tokens / self.seconds,
+            **({"tokens_per_second": self.tokens / self.seconds} if self.tokens else {}),
         } | self.counts
 
 
 def fit(parts: Parts, settings: TrainConfig, record: Record, resume: Resume, *, what: str) -> Seen:
     """Train to the end, from where this run was stopped if it was; `what` names it beside the progress bar."""
     seen = Seen(counts=dict.fromkeys(parts.counts, 0))
-
-    def counted_loss(batch: Any) -> Tensor:
-        _count(parts, seen, batch)
-        return parts.loss_of(batch)
-
     steps = Steps(
         parts.model,
         parts.loader,
         parts.optimizer,
-        counted_loss,
+        parts.loss_of,
         epochs=settings.epochs,
         accumulate=settings.accumulate,
         before_update=parts.before_update,
+        before_batch=lambda batch: _count(parts, seen, batch),
+        targets=parts.targets,
     )
     notes = resume.go_on(steps)
     if notes is None:
@@ -107,14 +107,20 @@ def fit(parts: Parts, settings: TrainConfig, record: Record, resume: Resume, *, 
         if parts.sample is not None:
             record.write_text(SAMPLES, seen.samples)
     started = time.perf_counter() - seen.seconds
-    for step in progress(steps, total=len(steps), done=steps.done, what=what):
-        record.history(step=step.number, batch_loss=step.loss)
-        if step.number % settings.eval_every == 0:
-            _evaluate(parts, seen, step, record)
-        if step.ends_epoch:
-            _end_epoch(parts, seen, step.epoch, record)
-        seen.seconds = time.perf_counter() - started
-        resume.keep(steps, seen)
+    with at_boundaries() as ending:
+        for step in progress(steps, total=len(steps), done=steps.done, what=what):
+            record.history(step=step.number, batch_loss=step.loss)
+            if step.number % settings.eval_every == 0:
+                _evaluate(parts, seen, step, record)
+            if step.ends_epoch:
+                _end_epoch(parts, seen, step.epoch, record)
+            seen.seconds = time.perf_counter() - started
+            resume.keep(steps, seen, bool(ending.asked))
+            if steps.complete:
+                ending.here()
+    resume.hold(steps, seen)
+    if steps.rows:
+        record.computed["rows_at_a_time"] = steps.rows
     if parts.examples is not None:
         record.hashes["batch_order"] = hashlib.sha256(np.array(seen.order, dtype=np.int64).tobytes()).hexdigest()
     draw_curves(record)
@@ -159,8 +165,10 @@ def _end_epoch(parts: Parts, seen: Seen, epoch: int, record: Record) -> None:
 
 
 def draw_curves(record: Record) -> None:
-    """Plot what the history holds: losses over batches, accuracies over epochs."""
+    """Plot what the history holds: losses over batches, accuracies over epochs; nothing where nothing was trained."""
     history = read_history(record.folder)
-    plots.curves(history, ("train_loss", "val_loss"), by="step", path=record.folder / LOSS_CURVES)
+    if any("val_loss" in line for line in history):
+        losses = ("train_loss", "val_loss")
+        plots.curves(history, losses, by="step", path=record.folder / LOSS_CURVES, raw="batch_loss")
     if any("val_accuracy" in line for line in history):
         plots.curves(history, ("train_accuracy", "val_accuracy"), by="epoch", path=record.folder / ACCURACY_CURVES)

@@ -1,8 +1,8 @@
 """Go on where training was stopped, and train once what several runs share.
 
-A run keeps the state of its training every few minutes, and the trained model at the end. The same command goes on from
-the last of them after a kill, to the same numbers. A run that differs only in what comes after training, as in its
-judge, takes the trained model over from the run that has it.
+A run keeps the state of its training every few minutes and when it is asked to stop, and the trained model at the end.
+The same command goes on from the last of them, to the same numbers. A run that differs only in what comes after
+training, as in its judge, takes the trained model over from the run that has it.
 """
 
 import json
@@ -22,15 +22,15 @@ from torch import nn
 from scratchlab.files import in_one_step
 from scratchlab.model.state_files import load_checkpoint, save_state
 from scratchlab.runs import aside, environment
+from scratchlab.runs.aside import STATE as STATE  # offered here too
 from scratchlab.runs.record import MODEL, Record, read_history, result_or_warning, write_atomically
+from scratchlab.runs.signals import if_interrupted
 from scratchlab.training.steps import Steps
 
 log = logging.getLogger(__name__)
 
 TRAINED = "checkpoint/trained.json"
 """What training measured and on what; written after the weights."""
-STATE = "checkpoint/training.pt"
-"""Where training stands; gone when it is done."""
 
 
 @dataclass
@@ -67,6 +67,7 @@ class Resume:
             "threads": self.record.computed.get("training_threads", environment.threads()),
         }
         write_atomically(self.record.folder / TRAINED, json.dumps(content))
+        if_interrupted(None)
 
     def trained(self, model: nn.Module) -> dict[str, Any] | None:
         """Load what this run had trained before it was stopped, or what another run trained in the same way.
@@ -129,29 +130,39 @@ class Resume:
             return found["notes"]
         return None
 
-    def keep(self, steps: Steps, notes: Any) -> None:
-        """Keep where training stands, with `notes` (a dataclass of JSON values), if the last time is long ago."""
-        if not self.minutes or not steps.complete or time.monotonic() - self._last < 60 * self.minutes:
-            return
-        path = self.record.folder / STATE
-        path.parent.mkdir(parents=True, exist_ok=True)
-        content = {
+    def keep(self, steps: Steps, notes: Any, now: bool = False) -> None:
+        """Keep where training stands, with `notes` (a dataclass of JSON values), if the last time is long ago.
+
+        `now`: in any case, because the run is about to be stopped.
+        """
+        due = now or time.monotonic() - self._last >= 60 * self.minutes
+        if self.minutes and steps.complete and due:
+            self._write(self._state(steps, notes))
+
+    def hold(self, steps: Steps, notes: Any) -> None:
+        """Training is over: should the run be interrupted in what follows, its state is kept as it is now."""
+        if self.minutes:
+            state = self._state(steps, notes)
+            if_interrupted(lambda: self._write(state))
+
+    def _state(self, steps: Steps, notes: Any) -> dict[str, Any]:
+        return {
             "steps": steps.state(),
             "notes": json.dumps(asdict(notes)),
             "lines": len(read_history(self.record.folder)),
             "made_with": json.dumps(self._made_with()),
             "threads": environment.threads(),
         }
+
+    def _write(self, state: dict[str, Any]) -> None:
+        path = self.record.folder / STATE
+        path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with in_one_step(path) as unfinished:
-                torch.save(content, unfinished)
+                torch.save(state, unfinished)
         except (OSError, RuntimeError) as error:  # a full disk is no reason to lose the training as well
             log.warning("the state of training could not be kept (%s); a kill would cost all of it", error)
         self._last = time.monotonic()
-
-    def drop_state(self) -> None:
-        """Nothing is left to go on with."""
-        (self.record.folder / STATE).unlink(missing_ok=True)
 
     def _stopped(self) -> Iterator[Path]:
         """What earlier attempts at this run left, the last first, back to one that came to its end."""

@@ -1,5 +1,6 @@
 """Appendix D: the learning rate's warm-up and decay, and the gradient's clipping."""
 
+import logging
 import math
 from collections.abc import Callable
 
@@ -8,6 +9,8 @@ from torch import nn
 from torch.nn.utils import clip_grad_norm_
 
 from scratchlab.training.config import Decay, PretrainTraining
+
+log = logging.getLogger(__name__)
 
 
 def warmup_and_cosine(
@@ -31,13 +34,10 @@ def updater(
     """What happens between gradients and update: the rate of this batch, and clipping. Source: appendix D.
 
     `batches`: of an epoch.
-
-    Raises:
-        ValueError: training is over before the warm-up.
     """
     total = config.epochs * batches
-    if config.warmup >= total and config.warmup:
-        raise ValueError(f"train.warmup={config.warmup}: training has only {total} batches; possible: 0 to {total - 1}")
+    for key, reason in config.idle_in(total).items():
+        log.warning("%s has no effect: %s", key, reason)
 
     def before_update(step: int) -> None:
         if config.scheduled:

@@ -11,6 +11,9 @@ from torch.utils.data import DataLoader
 
 log = logging.getLogger(__name__)
 
+_NO_MEMORY = "can't allocate memory"
+"""How torch's allocator for CPUs says so, in a RuntimeError without a type of its own."""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -53,6 +56,11 @@ class Steps:
     the book's loops do, in the same places. Every `accumulate` batches, and at an epoch's end, the parameters move; a
     last group that is not full is divided by `accumulate` all the same, as in the book's script. `before_update` is
     called with the batch's number when the gradients are complete: the place to set the rate and to clip.
+    `before_batch` is called with each batch once, before its loss.
+
+    Where a batch takes more memory than there is, it and all that follow are learned in parts, half as large each time,
+    until they fit. What a part gives counts by its share of the batch's targets (`targets`; default: its rows), so that
+    loss and update stay those of the whole batch, dropout's draws apart.
 
     `state` between two steps is all that training depends on: with it, another process goes on to the same numbers.
     """
@@ -67,9 +75,16 @@ class Steps:
         epochs: int,
         accumulate: int = 1,
         before_update: Callable[[int], None] | None = None,
+        before_batch: Callable[[Any], None] | None = None,
+        targets: Callable[[Any], int] | None = None,
     ) -> None:
         self.model, self.loader, self.optimizer, self.loss_of = model, loader, optimizer, loss_of
         self.epochs, self.accumulate, self.before_update = epochs, accumulate, before_update
+        self.before_batch, self.targets = before_batch, targets or (lambda batch: len(batch[0]))
+        self.rows = 0
+        """Most rows learned at a time; 0: whole batches."""
+        self._group: list[tuple[Any, Draws]] = []
+        """Batches whose gradients wait for their update, and where the generators stood before each."""
         self.done = 0
         """Batches since the start."""
         self.epoch = 1
@@ -89,8 +104,9 @@ class Steps:
             set_draws(self._draws)
         while self.epoch <= self.epochs:
             for batch in self._batches():
-                loss = self.loss_of(batch)
-                (loss / self.accumulate).backward()
+                if self.before_batch is not None:
+                    self.before_batch(batch)
+                loss = self._learn(batch)
                 self.batch += 1
                 ends_epoch = self.batch == len(self.loader)
                 self.complete = self.batch % self.accumulate == 0 or ends_epoch
@@ -99,9 +115,55 @@ class Steps:
                         self.before_update(self.done)
                     self.optimizer.step()
                     self.optimizer.zero_grad()
+                    self._group.clear()
                 self.done += 1
-                yield Step(self.done - 1, self.epoch, loss.item(), ends_epoch)
+                yield Step(self.done - 1, self.epoch, loss, ends_epoch)
             self.epoch, self.batch = self.epoch + 1, 0
+
+    def _learn(self, batch: Any) -> float:
+        """Add a batch's gradients to those that wait, and return its loss."""
+        self._group.append((batch, draws(next(self.model.parameters()).device)))
+        pending = self._group[-1:]
+        while True:
+            try:
+                for waiting, states in pending:
+                    set_draws(states)
+                    loss = self._add_gradients(waiting)
+                return loss
+            except (RuntimeError, MemoryError) as error:
+                self._halve(error, len(batch[0]))
+            # here, where the error no longer holds on to what it met; a gradient may be there in part
+            self.optimizer.zero_grad()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            pending = self._group
+
+    def _add_gradients(self, batch: Any) -> float:
+        if not 0 < self.rows < len(batch[0]):
+            loss = self.loss_of(batch)
+            (loss / self.accumulate).backward()
+            return loss.item()
+        total, whole = self.targets(batch) or 1, 0.0
+        for start in range(0, len(batch[0]), self.rows):
+            part = tuple(values[start : start + self.rows] for values in batch)
+            loss = self.loss_of(part) * (self.targets(part) / total)
+            (loss / self.accumulate).backward()
+            whole += loss.item()
+        return whole
+
+    def _halve(self, error: Exception, rows: int) -> None:
+        """Learn half as many rows at a time from now on, if memory is what was lacking."""
+        if not isinstance(error, (torch.OutOfMemoryError, MemoryError)) and _NO_MEMORY not in str(error):
+            raise error
+        rows = min(self.rows or rows, rows)
+        if rows == 1:
+            error.add_note(
+                "a single example takes more memory than there is; possible: fewer tokens, tune=lora, "
+                "compute.checkpoint_activations=true"
+            )
+            raise error
+        self.rows = (rows + 1) // 2
+        log.warning("out of memory with %d rows at a time: going on with %d, to the same update", rows, self.rows)
 
     def _batches(self) -> Iterator[Any]:
         """The rest of this epoch's batches; those that a loaded state is past are drawn again and left out."""
@@ -137,6 +199,7 @@ class Steps:
             "draws": draws(next(self.model.parameters()).device),
             "trainable": {name: p.detach() for name, p in self.model.named_parameters() if p.requires_grad},
             "optimizer": self.optimizer.state_dict(),
+            "rows": self.rows,
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -157,6 +220,7 @@ class Steps:
                 parameter.copy_(kept[name])
         self.done, self.epoch, self.batch = state["done"], state["epoch"], state["batch"]
         self._epoch_draws, self._draws = state["epoch_draws"], state["draws"]
+        self.rows = state.get("rows", 0)  # not in states from before parts were learned
 
 
 Draws = dict[str, Tensor]
@@ -171,6 +235,20 @@ def draws(device: torch.device) -> Draws:
     elif device.type == "mps":
         found["mps"] = torch.mps.get_rng_state()
     return found
+
+
+def draws_in_training(model: nn.Module, run: Callable[[], Any]) -> bool:
+    """Whether `run` draws random numbers while `model` trains, found by letting it; the generators are put back."""
+    before, training = draws(next(model.parameters()).device), model.training
+    model.train()
+    try:
+        with torch.no_grad(), torch.compiler.set_stance("force_eager"):
+            run()
+        after = draws(next(model.parameters()).device)
+    finally:
+        model.train(training)
+        set_draws(before)
+    return any(not torch.equal(after[kind], state) for kind, state in before.items())
 
 
 def set_draws(states: Draws) -> None:

@@ -19,6 +19,8 @@ class Trained:
     metrics: dict[str, Any]
     model: "Decoder"
     """In evaluation mode; LoRA layers as they were trained, apart."""
+    classes: tuple[str, ...] = ()
+    """What its classes are called; none: it writes."""
 
 
 def find(run: str, out: str) -> Path:
@@ -66,9 +68,11 @@ def load(folder: Path) -> Trained:
         possible = ", ".join(name for name, task in TASKS.items() if issubclass(task.schema(), FineTuning))
         raise ValueError(f"{folder}: {found}; possible: a finished run of {possible}")
     config = read_config(folder, schema)
-    model = config.empty()
+    # of data of one's own, which may be gone, the record says what the classes are
+    classes = tuple(result["metrics"].get("classes") or config.classes)
+    model = config.empty(len(classes))
     load_checkpoint(model, folder / MODEL)
-    return Trained(folder, config, result["metrics"], model.eval())
+    return Trained(folder, config, result["metrics"], model.eval(), classes)
 
 
 def read_config(folder: Path, schema: type[FineTuning]) -> FineTuning:

@@ -7,51 +7,119 @@ from typing import Any
 
 from scratchlab.book.experiments import Experiment
 from scratchlab.data import sources
+from scratchlab.evidence import parsing
+from scratchlab.evidence.configuration import Published
 from scratchlab.evidence.confounds import judge_card
+from scratchlab.evidence.items import mixed_items
+from scratchlab.evidence.remarks import ending, mixtures
 from scratchlab.evidence.runs import Arm, RunRecord, arms, differing
 from scratchlab.evidence.verdicts.outcome import Decision, Verdict
-from scratchlab.runs.claim import Claim, ClaimKind
+from scratchlab.evidence.verdicts.speaking import DEVICE, JUDGE, PRECISION, Silent, ended, otherwise
+from scratchlab.runs.claim import RELATIONS, Claim, ClaimKind
 from scratchlab.runs.metrics import NOT_DECLARED, metric
 
-JUDGE = "judge."
-"""Who scores the answers is how a run is measured, not what was run: these keys alter no experiment."""
+Usable = tuple[Arm | Decision, tuple[str, ...]]
+"""The runs that speak, as one arm, or the verdict where none can; and who does not speak, with other notes."""
 
 
-def usable(name: str, claim: Claim, runs: Sequence[RunRecord], experiment: Experiment | None) -> Arm | Decision:
-    """The runs of `name` that can speak about `claim`, as one arm; or the verdict, if none can."""
-    done = [run for run in runs if run.done]
+def usable(
+    name: str,
+    claim: Claim,
+    runs: Sequence[RunRecord],
+    experiment: Experiment | None,
+    published: Published | None = None,
+) -> Usable:
+    """The runs of `name` that can speak about `claim`.
+
+    `published`: what the experiments are without any change; without it, a run is held against its experiment's file.
+    """
+    silent = Silent()
+    found = _usable(name, claim, runs, experiment, published, silent)
+    notes = silent.notes()
+    if isinstance(found, Arm):
+        lost = sum(not run.done for run, _ in silent.runs)
+        if lost:
+            notes = (f"survivors only: {lost} of {len(runs)} records of {name} came to no end", *notes)
+        notes += tuple(mixtures(found, claim.metric))
+    return found, notes
+
+
+def _usable(
+    name: str,
+    claim: Claim,
+    runs: Sequence[RunRecord],
+    experiment: Experiment | None,
+    published: Published | None,
+    silent: Silent,
+) -> Arm | Decision:
+    done = silent.sort_out(runs, ended)
     if not done:
         return _not_run(name, runs, experiment)
-    unaltered = [run for run in done if not _altered(run, experiment)]
+    unaltered = silent.sort_out(done, lambda run: otherwise(run, experiment, published, claim))
     if not unaltered:
-        what = "; ".join(sorted({_altered(run, experiment) for run in done}))
-        return Decision(
-            Verdict.NOT_COMPARABLE, f"{name} was run altered: {what}", seeds=_seeds(done), device=done[0].device
-        )
-    having = [_judge_aside(run, claim) for run in unaltered if run.metrics.get(claim.metric) is not None]
+        what = "; ".join(sorted({otherwise(run, experiment, published, claim) for run in done}))
+        return _refused(f"{name} was not run as published: {what}", done)
+    having = [_judge_aside(run, claim) for run in silent.sort_out(unaltered, lambda run: _lacks(claim, run))]
     if not having:
-        there = ", ".join(sorted(unaltered[0].metrics)) or "none"
-        return Decision(
-            Verdict.NOT_RUN,
-            f"the records of {name} have no metric {claim.metric}; they have: {there}",
-            seeds=_seeds(unaltered),
-            device=unaltered[0].device,
-        )
+        return _without_metric(name, claim, unaltered)
     if not metric(claim.metric).declared:
-        return Decision(
-            Verdict.NOT_COMPARABLE,
-            f"{claim.metric} {NOT_DECLARED}",
-            measured=having[0].metrics[claim.metric],
-            seeds=_seeds(having),
-            device=having[0].device,
-        )
-    if claim.kind not in (ClaimKind.relation, ClaimKind.ratio) and (problem := other_device(claim, having)):
-        return Decision(Verdict.NOT_COMPARABLE, problem, seeds=_seeds(having), device=having[0].device)
-    fitting = [run for run in having if _asked_as(claim, run)]
-    problem = "" if fitting else _other_judge(claim, having)
-    if problem := problem or _mixed(name, claim, fitting) or _other_data(fitting, experiment):
-        return Decision(Verdict.NOT_COMPARABLE, problem, seeds=_seeds(having), device=having[0].device)
+        measured = having[0].metrics[claim.metric]
+        return replace(_refused(f"{claim.metric} {NOT_DECLARED}", having), measured=measured)
+    if claim.kind not in (*RELATIONS, ClaimKind.ratio) and (problem := other_device(claim, having)):
+        return _refused(problem, having)
+    fitting = silent.sort_out(having, lambda run: "" if _asked_as(claim, run) else _other_judge(claim, [run]))
+    if not fitting:
+        return _refused(_other_judge(claim, having), having)
+    fitting = _of_one_format(fitting, silent)
+    if problem := _mixed(name, claim, fitting) or _other_data(fitting, experiment):
+        return _refused(problem, having)
     return arms(fitting)[0]
+
+
+def _refused(reason: str, runs: Sequence[RunRecord]) -> Decision:
+    return Decision(Verdict.NOT_COMPARABLE, reason, seeds=_seeds(runs), device=runs[0].device)
+
+
+def _lacks(claim: Claim, run: RunRecord) -> str:
+    """Why a run has no number to hold against the claim; empty if it has one."""
+    if claim.metric in run.wrong:
+        return run.wrong[claim.metric]
+    if run.metrics.get(claim.metric) is None:
+        return f"its record has no metric {claim.metric}"
+    return parsing.unfit(claim, run.metrics[claim.metric]) or _other_count(claim, run)
+
+
+def _other_count(claim: Claim, run: RunRecord) -> str:
+    """Words for a share of another number of items than the published one; empty if nothing shows that it is."""
+    declared = metric(claim.metric)
+    items = run.items(declared.split) if declared.from_predictions and claim.n else None
+    if items is None or len(items.index) == claim.n:
+        return ""
+    return f"{claim.metric} is of {len(items.index)} items, the published one of {claim.n}"
+
+
+def _without_metric(name: str, claim: Claim, runs: Sequence[RunRecord]) -> Decision:
+    wrong = dict.fromkeys(
+        _lacks(claim, run) for run in runs if run.metrics.get(claim.metric) or claim.metric in run.wrong
+    )
+    if wrong:
+        return _refused(f"a number that is judged by no test: {'; '.join(wrong)}", runs)
+    there = ", ".join(sorted(runs[0].metrics)) or "none"
+    reason = f"the records of {name} have no metric {claim.metric}; they have: {there}"
+    return Decision(Verdict.NOT_RUN, reason, seeds=_seeds(runs), device=runs[0].device)
+
+
+def _of_one_format(runs: Sequence[RunRecord], silent: Silent) -> list[RunRecord]:
+    """The runs as of one device setting, which says nothing where the device is recorded; float32 before any other."""
+    formats = {str(run.config.get(PRECISION, "float32")) for run in runs}
+    if len(formats) > 1 and "float32" in formats:
+        runs = silent.sort_out(
+            runs,
+            lambda run: (
+                "" if (found := run.config.get(PRECISION, "float32")) == "float32" else f"in {found}, beside float32"
+            ),
+        )
+    return [replace(run, config={k: v for k, v in run.config.items() if k != DEVICE}) for run in runs]
 
 
 def _judge_aside(run: RunRecord, claim: Claim) -> RunRecord:
@@ -72,8 +140,7 @@ def _seeds(runs: Sequence[RunRecord]) -> tuple[int, ...]:
 def _not_run(name: str, runs: Sequence[RunRecord], experiment: Experiment | None) -> Decision:
     if runs:
         last = max(runs, key=lambda run: run.started)
-        state = f"{len(runs)} of {len(runs)} runs of {name} came to no end; seed {last.seed} {last.status}"
-        state += f": {last.error[:200]}" if last.error else ""
+        state = f"{len(runs)} of {len(runs)} runs of {name} came to no end; seed {last.seed} {ending(last)}"
     else:
         state = f"there is no record of {name}"
     if experiment is None:
@@ -81,30 +148,6 @@ def _not_run(name: str, runs: Sequence[RunRecord], experiment: Experiment | None
     needed = ", ".join([*experiment.weights, *sources.needed_by(experiment)])
     needs = f"; it needs {needed}" if needed else ""
     return Decision(Verdict.NOT_RUN, f"{state}{needs}; run it with: scratchlab experiment={name}")
-
-
-def _altered(run: RunRecord, experiment: Experiment | None) -> str:
-    """How a run differs from the experiment as published, in words; empty if it does not."""
-    changes = {key: value for key, value in run.changes.items() if not key.startswith(JUDGE)}
-    if experiment is not None:
-        stated = {key: value for key, value in experiment.differences.items() if key in run.config}
-        for key, value in stated.items():
-            if not _same(run.config[key], value) and key not in changes and not _swept(value):
-                changes[key] = run.config[key]
-    return ", ".join(f"{key}={value}" for key, value in changes.items())
-
-
-def _same(ours: Any, stated: Any) -> bool:
-    if isinstance(ours, int | float) and not isinstance(ours, bool):
-        try:
-            return float(stated) == float(ours)  # YAML reads 5e-4 as text
-        except (TypeError, ValueError):
-            return False
-    return bool(ours == stated)
-
-
-def _swept(value: Any) -> bool:
-    return isinstance(value, str) and "," in value
 
 
 def _mixed(name: str, claim: Claim, runs: Sequence[RunRecord]) -> str:
@@ -116,6 +159,8 @@ def _mixed(name: str, claim: Claim, runs: Sequence[RunRecord]) -> str:
     for key in ("data", "weights"):
         if len(found := {run.hashes[key] for run in runs if key in run.hashes}) > 1:
             return f"the runs of {name} used different {key}: {', '.join(sorted(h[:12] for h in found))}"
+    if problem := mixed_items(runs, metric(claim.metric).split):
+        return f"{problem}, so the runs of {name} are no one arm"
     if metric(claim.metric).judged and len(cards := {judge_card(run) for run in runs}) > 1:
         return f"the runs of {name} were judged by different judges: {'; '.join(sorted(cards))}"
     return ""
@@ -123,14 +168,16 @@ def _mixed(name: str, claim: Claim, runs: Sequence[RunRecord]) -> str:
 
 def _other_data(runs: Sequence[RunRecord], experiment: Experiment | None) -> str:
     """Words for data that satisfy no claim, or that are not the published file of an experiment that has one."""
-    source = sources.SOURCES.get(str(runs[0].config.get("data.source", "")))
-    if source is None:
-        return ""
-    if source.stand_in:
-        return f"data.source={source.key}, {source.what}, satisfies no claim"
-    known, found = source.published_hash, runs[0].hashes.get("data")
-    if experiment is not None and known and found and found != known:
-        return f"other data: {source.key} has the hash {found[:12]}, the published file {known[:12]}"
+    for run in runs:
+        source = sources.SOURCES.get(str(run.config.get("data.source", "")))
+        if source is None:
+            continue
+        if source.stand_in:
+            return f"data.source={source.key}, {source.what}, satisfies no claim"
+        known, found = source.published_hash, run.hashes.get("data", "")
+        if experiment is not None and known and found != known:
+            has = f"has the hash {found[:12]}" if found else "has no hash in the record"
+            return f"other data: {source.key} {has}, the published file {known[:12]}"
     return ""
 
 
@@ -163,7 +210,7 @@ def other_device(claim: Claim, runs: Sequence[RunRecord]) -> str:
 def diverged(claim: Claim, runs: Sequence[RunRecord]) -> list[RunRecord]:
     """Runs whose metric, or a loss behind it, is NaN or infinite."""
     names = [claim.metric]
-    if claim.kind in (ClaimKind.score, ClaimKind.relation):
+    if claim.kind in (ClaimKind.score, *RELATIONS):
         names += metric(claim.metric).lost_with
     return [run for run in runs if any(_not_finite(run.metrics.get(name)) for name in names)]
 

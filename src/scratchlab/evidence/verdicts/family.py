@@ -37,7 +37,11 @@ class Misses:
 
 
 def misses(found: Sequence[tuple[Stated, Decision]]) -> Misses:
-    """Hold all NOT_REPRODUCED of a table against what chance makes one expect; claims of one experiment share runs."""
+    """Hold all NOT_REPRODUCED of a table against what chance makes one expect; claims of one experiment share runs.
+
+    A finding that another model does not show is none of them: nothing that was published failed.
+    """
+    found = [(stated, one) for stated, one in found if not stated.claim.is_finding]
     tested = [
         stats.Outcome(stated.experiment, one.chance, one.verdict is Verdict.NOT_REPRODUCED, one.p)
         for stated, one in found

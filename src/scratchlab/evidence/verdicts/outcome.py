@@ -15,6 +15,30 @@ class Verdict(Enum):
     NOT_RUN = "NOT_RUN"
 
 
+class Answer(Enum):
+    """The same where a finding is asked of another model, which can neither reproduce nor fail to reproduce it."""
+
+    HOLDS = Verdict.REPRODUCED
+    DOES_NOT_HOLD = Verdict.NOT_REPRODUCED
+    INCONCLUSIVE = Verdict.INCONCLUSIVE
+    NOT_COMPARABLE = Verdict.NOT_COMPARABLE
+    NOT_RUN = Verdict.NOT_RUN
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Our seeds against published runs of the same recipe: two samples, whatever the verdict."""
+
+    size: int
+    """Published runs."""
+    mean: float
+    """Of those."""
+    difference: float
+    """Ours less theirs, of the means."""
+    interval: tuple[float, float]
+    p: float
+
+
 @dataclass(frozen=True)
 class Decision:
     verdict: Verdict
@@ -39,4 +63,6 @@ class Decision:
     """Largest chance of NOT_REPRODUCED if the claim holds; 0 where chance has no part in the test, or none was made."""
     p: float | None = None
     """NOT_REPRODUCED by a test that can miss: the chance of a miss at least as large."""
+    sample: Sample | None = None
+    """Where the claim's history has replicates enough."""
     notes: tuple[str, ...] = ()

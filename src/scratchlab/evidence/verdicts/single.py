@@ -11,6 +11,7 @@ from scratchlab.book.experiments import Experiment
 from scratchlab.evidence.runs import Arm, RunRecord
 from scratchlab.evidence.verdicts.comparable import diverged
 from scratchlab.evidence.verdicts.outcome import Decision, Verdict
+from scratchlab.runs.checks import is_number
 from scratchlab.runs.claim import Claim
 from scratchlab.runs.metrics import Unit, metric
 
@@ -54,7 +55,7 @@ def _fine(value: Any, claim: Claim) -> bool:
     """Whether two seeds do not give it by chance: it has decimals, and is no share of a few items."""
     if metric(claim.metric).unit in (Unit.fraction, Unit.points, Unit.flag):
         return False
-    return any(number != round(number) for number in _numbers(value) or ())
+    return any(number != round(number) for number in numbers(value) or ())
 
 
 def nan_verdict(claim: Claim, runs: Sequence[RunRecord]) -> Decision | None:
@@ -100,7 +101,7 @@ def exact(claim: Claim, arm: Arm, experiment: Experiment | None) -> Decision:
 def _equal(measured: Any, expected: Any) -> bool:
     if isinstance(measured, list | tuple) and isinstance(expected, list | tuple):
         return len(measured) == len(expected) and all(_equal(m, e) for m, e in zip(measured, expected, strict=True))
-    return bool(measured == expected)
+    return bool(measured == expected) and isinstance(measured, bool) == isinstance(expected, bool)
 
 
 def _difference(measured: Any, expected: Any) -> str:
@@ -127,7 +128,7 @@ def close(claim: Claim, arm: Arm, experiment: Experiment | None) -> Decision:
     measured = runs[0].metrics[claim.metric]
     common = {"measured": measured, "seeds": (runs[0].seed,), "device": runs[0].device}
     common["test"] = f"relative difference at most {tolerance:g} ({where or 'unknown device'}), or the print's rounding"
-    ours, theirs = _numbers(measured), _numbers(claim.value)
+    ours, theirs = numbers(measured), numbers(claim.value)
     if ours is None or theirs is None or len(ours) != len(theirs):
         reason = f"{str(measured)[:80]} cannot be held against {str(claim.value)[:80]}: not as many numbers"
         return Decision(Verdict.NOT_REPRODUCED, reason, **common)
@@ -141,12 +142,12 @@ def close(claim: Claim, arm: Arm, experiment: Experiment | None) -> Decision:
     return Decision(Verdict.NOT_REPRODUCED, reason, **common)
 
 
-def _numbers(value: Any) -> list[float] | None:
+def numbers(value: Any) -> list[float] | None:
     """The numbers of a (nested) list, flat; None if there is anything else in it."""
     if isinstance(value, list | tuple):
-        parts = [_numbers(item) for item in value]
+        parts = [numbers(item) for item in value]
         return None if any(part is None for part in parts) else [n for part in parts for n in part or ()]
-    return [value] if isinstance(value, int | float) and not isinstance(value, bool) else None
+    return [value] if is_number(value) else None
 
 
 def half_a_digit(printed: float) -> float:

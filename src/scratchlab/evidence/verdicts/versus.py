@@ -177,6 +177,8 @@ def ratio(claim: Claim, variant: Arm, baseline: Arm | None) -> Decision:
     timed = metric(claim.metric).timed
     if problem := other_device(claim, [run for arm in (variant, baseline) if arm for run in arm.runs]):
         return Decision(Verdict.NOT_COMPARABLE, problem, **common)
+    if baseline and (problem := unlike(variant, baseline, claim.metric)):
+        return Decision(Verdict.NOT_COMPARABLE, problem, **common)
     seeds = sorted(set(variant.seeds) & set(baseline.seeds)) if baseline else variant.seeds
     if not seeds:
         return Decision(Verdict.NOT_RUN, f"no seed in common with {claim.versus}", **common)

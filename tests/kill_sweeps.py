@@ -1,0 +1,151 @@
+"""Kill a sweep at random moments, give the same command again each time, and compare its records with undisturbed ones.
+
+    python tests/kill_sweeps.py                     # basic and joblib, three kills each
+    python tests/kill_sweeps.py joblib --seed 7
+
+The whole process group is killed with SIGKILL, workers included. In the end the records must be the same: the same
+fingerprints, metrics, losses and predictions, to the bit. And no job that had finished may have been started again:
+its result is the file that was there at the kill, and nothing of a finished run was put aside.
+"""
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from scratchlab.runs import aside, record
+
+SWEEP = [
+    *("task=classify", "data=messages", "data.size=120", "model=gpt2_tiny", "model.emb_dim=32", "weights=random"),
+    *("model.context_length=64", "tune=all", "train.epochs=4", "train.eval_every=10", "train.eval_batches=1"),
+    *("tracking=none", "compute.threads=1", "checkpoint_minutes=0.002", "seed=1,2,3,4,5,6", "position=first,last"),
+]
+JOBS = 12
+LAUNCHERS = {"basic": [], "joblib": ["launch=parallel", "hydra.launcher.n_jobs=2"]}
+TIMING = ("train_seconds", "tokens_per_second", "peak_memory_bytes")
+SAME = (record.HISTORY, "predictions.csv")
+"""Files that must be the same to the byte."""
+
+
+def start(cwd: Path, launcher: str) -> "subprocess.Popen[bytes]":
+    words = [sys.executable, "-m", "scratchlab", "-m", *SWEEP, *LAUNCHERS[launcher]]
+    with (cwd / "log.txt").open("ab") as log:
+        return subprocess.Popen(words, cwd=cwd, stdout=log, stderr=log, start_new_session=True)
+
+
+def results(cwd: Path) -> dict[str, bytes]:
+    """The result files of finished runs, by folder."""
+    found = {}
+    for folder in record.folders(cwd / "outputs"):
+        result = record.read_result(folder)
+        if result is not None and result["status"] == "done":
+            found[folder.name] = (folder / record.RESULT).read_bytes()
+    return found
+
+
+def content(cwd: Path) -> dict[str, Any]:
+    """What must not depend on how often a sweep was killed."""
+    found = {}
+    for folder in record.folders(cwd / "outputs"):
+        result = record.read_result(folder) or {}
+        metrics = {name: value for name, value in result.get("metrics", {}).items() if name not in TIMING}
+        files = {name: (folder / name).read_bytes() for name in SAME}
+        found[folder.name] = (result.get("status"), json.dumps(metrics, sort_keys=True), result.get("hashes"), files)
+    return found
+
+
+def repeated(cwd: Path) -> list[str]:
+    """Finished runs that were put aside to be done once more."""
+    found = []
+    for folder in record.folders(cwd / "outputs"):
+        for before in aside.earlier(folder):
+            result = record.result_or_warning(before)
+            if result is not None and result["status"] == "done":
+                found.append(str(before))
+    return found
+
+
+def moment(draw: random.Random, seconds: float, cwd: Path, process: "subprocess.Popen[bytes]") -> None:
+    """Wait until a random number of further jobs are done, and for a random part of `seconds`, those of a job."""
+    done = len(results(cwd)) + draw.randint(0, JOBS // 4)
+    begun = _begun(cwd)
+    while process.poll() is None and (len(results(cwd)) < done or _begun(cwd) == begun):
+        time.sleep(0.02)
+    time.sleep(draw.uniform(0, seconds))
+
+
+def _begun(cwd: Path) -> dict[Path, int]:
+    """When each run was last begun."""
+    return {path: path.stat().st_mtime_ns for path in (cwd / "outputs").glob(f"*/*/{record.CONFIG}")}
+
+
+def prove(launcher: str, *, seed: int, kills: int, folder: Path) -> list[str]:
+    """What is wrong, in lines; none if nothing is."""
+    whole, killed = folder / f"whole_{launcher}", folder / f"killed_{launcher}"
+    whole.mkdir()
+    killed.mkdir()
+    begun = time.monotonic()
+    if code := start(whole, launcher).wait():
+        return [f"the undisturbed sweep ended with {code}: {(whole / 'log.txt').read_text()[-2000:]}"]
+    seconds = time.monotonic() - begun
+    print(f"{launcher}: undisturbed, {len(results(whole))} jobs in {seconds:.1f} s", flush=True)
+    draw, faults = random.Random(seed), []
+    kept: dict[str, bytes] = {}
+    for kill in range(1, kills + 1):
+        process = start(killed, launcher)
+        moment(draw, seconds / JOBS, killed, process)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        kept = results(killed)
+        unfinished = len(list((killed / "outputs").glob(f"*/*/{record.CONFIG}"))) - len(kept)
+        print(f"{launcher}: kill {kill}: {len(kept)} jobs were done, {unfinished} under way", flush=True)
+    code = start(killed, launcher).wait()
+    print(f"{launcher}: given once more, it ended with exit code {code}", flush=True)
+    after = results(killed)
+    if code or len(after) != JOBS:
+        said = (killed / "log.txt").read_text(errors="replace")[-3000:]
+        faults.append(f"{len(after)} of {JOBS} jobs are done, exit code {code}; it ended with:\n{said}")
+    faults += [
+        f"{name} was done before the last start, and is another file now"
+        for name in kept
+        if kept[name] != after.get(name)
+    ]
+    faults += [f"{before} was done, and was done again" for before in repeated(killed)]
+    ours, theirs = content(killed), content(whole)
+    faults += [
+        f"{name}: differs from the undisturbed run" for name in {*ours, *theirs} if ours.get(name) != theirs.get(name)
+    ]
+    if not faults:
+        print(
+            f"{launcher}: {len(ours)} records are the same to the bit, and no finished job was started twice",
+            flush=True,
+        )
+    return faults
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("launchers", nargs="*", default=list(LAUNCHERS), metavar="LAUNCHER")
+    parser.add_argument("--seed", type=int, default=random.randrange(1000), help="of the moments")
+    parser.add_argument("--kills", type=int, default=3)
+    given = parser.parse_args()
+    print(f"moments drawn with --seed {given.seed}")
+    with tempfile.TemporaryDirectory() as folder:
+        faults = [
+            f"{name}: {fault}"
+            for name in given.launchers
+            for fault in prove(name, seed=given.seed, kills=given.kills, folder=Path(folder))
+        ]
+    print("\n".join(faults) or "nothing is wrong")
+    sys.exit(1 if faults else 0)
+
+
+if __name__ == "__main__":
+    main()
