@@ -63,7 +63,7 @@ def main() -> None:
     shutil.rmtree(outputs, ignore_errors=True)
     for name, task, size in needing_weights():
         if size in sizes and name not in options.skip.split(","):
-            arguments = [f"experiment={name}", f"out={outputs}", "tracking.mode=disabled", *cut(task, entries)]
+            arguments = [f"experiment={name}", f"out={outputs}", "tracking=none", *cut(task, entries)]
             steps.append(measured(f"{name} ({size})", [sys.executable, "-m", "scratchlab", *arguments], environment))
     if "124M" in sizes:
         arguments = ["task=reproduce", "run_missing=true", "with_weights=true", f"select={','.join(WHOLE)}"]
