@@ -77,7 +77,9 @@ def main() -> None:
     sys.exit(any(step.failed for step in steps))
 
 
-def measured(what: str, command: list[str], environment: dict[str, str] | None = None, fine: tuple[int, ...] = (0,)) -> Step:
+def measured(
+    what: str, command: list[str], environment: dict[str, str] | None = None, fine: tuple[int, ...] = (0,)
+) -> Step:
     """Run a command to its end: its time, and the most memory that it held at once."""
     print(f"--- {what}", flush=True)
     begun = time.monotonic()

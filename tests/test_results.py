@@ -67,4 +67,6 @@ def test_what_reproduces_is_told_on_the_readme_as_the_bundle_has_it() -> None:
     table = (results.RESULTS / "numbers" / "experiments.md").read_text(encoding="utf-8").partition("\n\n")[2]
     assert table.strip() in told
     claims = [int(count) for count in re.findall(r"^\| ch\w+ \| (\d+) \|", table, flags=re.MULTILINE)]
-    assert f"{sum(claims)} claims" in " ".join(told.split()) and f"of {len(claims)} experiments" in " ".join(told.split())
+    assert f"{sum(claims)} claims" in " ".join(told.split()) and f"of {len(claims)} experiments" in " ".join(
+        told.split()
+    )
