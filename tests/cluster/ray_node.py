@@ -19,6 +19,8 @@ import tempfile
 import time
 from pathlib import Path
 
+CALM = {"RAY_worker_niceness": "0"}
+"""Ray lets its workers go after everything else on a machine: on a busy one they would get nowhere."""
 PID, FILES, LOG = "ray.pid", "ray.files", "ray.log"
 
 
@@ -44,7 +46,9 @@ def up(folder: Path, *, processors: int = 2) -> dict[str, str]:
     words += [f"--port={port}", f"--num-cpus={processors}", "--object-store-memory=100000000", f"--temp-dir={files}"]
     words += ["--include-dashboard=false", "--disable-usage-stats"]
     with (folder / LOG).open("wb") as log:
-        process = subprocess.Popen(words, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
+        process = subprocess.Popen(
+            words, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True, env=os.environ | CALM
+        )
     (folder / PID).write_text(str(process.pid))
     deadline = time.monotonic() + 120
     while "--block" not in (told := (folder / LOG).read_text(errors="replace")):
