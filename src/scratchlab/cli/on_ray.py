@@ -5,7 +5,9 @@ Hydra's plugin would wait for the first task and leave the others running when o
 
 import logging
 import os
-from collections.abc import Sequence
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from hydra.core.singleton import Singleton
@@ -13,6 +15,7 @@ from hydra.core.utils import JobReturn
 from omegaconf import open_dict
 
 from scratchlab.cli import on_cluster
+from scratchlab.runs import signals
 
 log = logging.getLogger("scratchlab")
 
@@ -40,7 +43,8 @@ def launch(launcher: Any, job_overrides: Sequence[Sequence[str]], first: int) ->
     if not ray.is_initialized():
         settings = launcher.settings["init"]
         alone = not (settings.get("address") or os.environ.get("RAY_ADDRESS"))
-        ray.init(**({"include_dashboard": False} if alone else {}), **settings)
+        with _handlers_kept():
+            ray.init(**({"include_dashboard": False} if alone else {}), **settings)
     task = ray.remote(**launcher.settings["remote"])(_job)
     refs = [
         task.remote(os.getcwd(), plugin._run_job, *_arguments(launcher, list(words), first + place))
@@ -55,6 +59,17 @@ def launch(launcher: Any, job_overrides: Sequence[Sequence[str]], first: int) ->
             _wait(ray, launcher, refs)
         raise
     return _results(ray, launcher, refs, job_overrides)
+
+
+@contextmanager
+def _handlers_kept() -> Iterator[None]:
+    """Ray sets handlers of its own, which end the process: a sweep that is asked to stop would tell nothing."""
+    numbers = [getattr(signal, name) for name in signals.ASKING if hasattr(signal, name)]  # Windows has no SIGUSR1
+    before = {number: signal.getsignal(number) for number in numbers}
+    yield
+    for number, handler in before.items():
+        if handler is not None:
+            signal.signal(number, handler)
 
 
 def _job(folder: str, run: Any, *arguments: Any) -> JobReturn:
