@@ -10,6 +10,7 @@ below /tmp, since the names of its sockets may not be long.
 import argparse
 import importlib.util
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -40,14 +41,26 @@ def up(folder: Path, *, processors: int = 2) -> dict[str, str]:
     folder.mkdir(parents=True, exist_ok=True)
     files = tempfile.mkdtemp(prefix="ray", dir="/tmp")
     (folder / FILES).write_text(files)
+    token = (folder / "token").resolve()
+    token.write_text(secrets.token_hex(32))
+    token.chmod(0o600)
+    # of its own: who listens to this node's ports gets in with nothing else, and nothing is left in ~/.ray
+    allowed = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     words = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--node-ip-address=127.0.0.1"]
     words += [f"--port={port}", f"--num-cpus={processors}", "--object-store-memory=100000000", f"--temp-dir={files}"]
     words += ["--include-dashboard=false", "--disable-usage-stats"]
+    # Ray sets the threads of a job, where nobody has
+    given = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
     with (folder / LOG).open("wb") as log:
         process = subprocess.Popen(
-            words, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True, env=os.environ | CALM
+            words,
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            env=given | CALM | allowed,
         )
     (folder / PID).write_text(str(process.pid))
     deadline = time.monotonic() + 120
@@ -56,7 +69,7 @@ def up(folder: Path, *, processors: int = 2) -> dict[str, str]:
             down(folder)
             raise RuntimeError(f"Ray does not come up:\n{told[-3000:]}")
         time.sleep(0.2)
-    return {"RAY_ADDRESS": f"127.0.0.1:{port}"}
+    return {"RAY_ADDRESS": f"127.0.0.1:{port}"} | allowed
 
 
 def down(folder: Path) -> None:
