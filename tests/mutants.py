@@ -14,6 +14,7 @@ names.
 import argparse
 import ast
 import gc
+import hashlib
 import json
 import marshal
 import os
@@ -28,15 +29,19 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
 from types import CodeType, FunctionType
 
 import pytest
-from reached import LOG, PACKAGE, Lines
+from reached import LOG, take, telling
 
 ROOT = Path(__file__).resolve().parents[1]
+KEPT = ROOT / ".cache" / "mutants"
+"""What was learnt, for the next run."""
+QUICK = 0.5
+"""Seconds below which tests of different files are mixed."""
 TESTS = {
     "data/collection.py": ["test_spam.py"],
     "data/instructions.py": ["test_instructions.py", "test_prompts.py"],
@@ -68,10 +73,10 @@ TESTS = {
     "evidence/compare.py": ["test_compare.py"],
     "evidence/confounds.py": ["test_compare.py"],
     "evidence/bundle.py": ["test_bundle.py", "test_gate.py"],
-    "stats/intervals.py": ["test_stats.py"],
-    "stats/paired.py": ["test_stats.py"],
-    "stats/checks.py": ["test_stats.py"],
-    "stats/planning.py": ["test_stats.py"],
+    "stats/intervals.py": ["test_stats.py", "test_stats_borders.py"],
+    "stats/paired.py": ["test_stats.py", "test_stats_borders.py"],
+    "stats/checks.py": ["test_stats.py", "test_stats_borders.py"],
+    "stats/planning.py": ["test_stats.py", "test_stats_borders.py"],
     "judging/parser.py": ["test_judge_parser.py"],
     "judging/scores.py": ["test_judge.py"],
 }
@@ -98,7 +103,7 @@ class Mutant:
     text: str
     """The line as it stands, without its indentation."""
     lines: frozenset[int]
-    """Of the statement, a compound one's head alone; for what runs at import, of all that names it."""
+    """Where its statement begins; for what runs at import, where what it defines is used."""
     source: str
 
     def __str__(self) -> str:
@@ -177,24 +182,12 @@ def changes(node: ast.AST) -> Iterator[str]:
         node.value = value
 
 
-def head(node: ast.AST, statement: ast.stmt | None) -> frozenset[int]:
-    """The lines that show that a node was reached."""
-    if statement is None:
-        return frozenset()
-    body = getattr(statement, "body", None)
-    last = max(statement.lineno, body[0].lineno - 1) if body else statement.end_lineno or statement.lineno
-    lines = set(range(statement.lineno, last + 1))
-    if isinstance(node, ast.expr):  # the subject or a guard of a `match` lies below the head
-        lines |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
-    return frozenset(lines)
-
-
 def uses(tree: ast.Module, statement: ast.stmt | None) -> frozenset[int]:
-    """The lines that show that what a statement defines was used: those that name it, and those of its body."""
+    """The statements that show that what a statement defines was used: those that name it, and those of its body."""
     if statement is None:
         return frozenset()
     stored = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
-    named = {n.lineno for n in ast.walk(tree) if getattr(n, "id", getattr(n, "attr", None)) in stored}
+    named = {at.lineno for n, at in sites(tree) if at and getattr(n, "id", getattr(n, "attr", None)) in stored}
     return frozenset(named | set(range(statement.lineno, (statement.end_lineno or statement.lineno) + 1)))
 
 
@@ -205,9 +198,10 @@ def mutants(module: str) -> list[Mutant]:
         for what in changes(node):
             source = ast.unparse(ast.fix_missing_locations(tree))
             line, column = getattr(node, "lineno", 0), getattr(node, "col_offset", 0)
-            mutant = Mutant(module, line, column, what, rows[line - 1].strip(), head(node, statement), source)
+            there = frozenset({statement.lineno} if statement else ())
+            mutant = Mutant(module, line, column, what, rows[line - 1].strip(), there, source)
             if mutant.at_import:
-                mutant = Mutant(module, line, column, what, mutant.text, uses(tree, statement), source)
+                mutant = replace(mutant, lines=uses(tree, statement))
             found.append(mutant)
     return found
 
@@ -244,7 +238,7 @@ class Learnt:
     def ordered(self, names: Iterable[str]) -> list[str]:
         quick, slow = [], defaultdict(list)
         for name in sorted(names, key=lambda name: self.tests[name].seconds):
-            (quick if self.tests[name].seconds < 0.5 else slow[self.tests[name].file]).append(name)
+            (quick if self.tests[name].seconds < QUICK else slow[self.tests[name].file]).append(name)
         return quick + sum(sorted(slow.values(), key=self.seconds), [])
 
     def seconds(self, names: list[str]) -> float:
@@ -254,16 +248,16 @@ class Learnt:
 class Learn:
     """A pytest plugin: runs every test as it is and keeps what it reaches."""
 
-    def __init__(self, lines: Lines, out: Path) -> None:
-        self.lines, self.out = lines, out
+    def __init__(self, out: Path) -> None:
+        self.out, self.read = out, 0
         self.shared: dict[object, Test] = {}
         self.stack: list[Test] = []
 
     def turn(self) -> None:
         """Give what was reached since the last turn to what is running."""
-        for name, numbers in self.lines.take().items():
-            if self.stack:
-                self.stack[-1].lines[name] |= numbers
+        found, self.read = take(self.read)
+        for name, numbers in found.items() if self.stack else ():
+            self.stack[-1].lines[name] |= numbers
 
     @pytest.hookimpl(wrapper=True)
     def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef, request: pytest.FixtureRequest) -> Iterator[None]:
@@ -277,11 +271,14 @@ class Learn:
             return (yield)
         finally:
             self.turn()
-            mine.seconds += time.monotonic() - start
             self.stack.pop()
+            mine.seconds = time.monotonic() - start
+            if self.stack:
+                self.stack[-1].seconds -= mine.seconds
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        at_import, tests = self.lines.take(), {}
+        tests: dict[str, Test] = {}
+        at_import, self.read = take(self.read)
         for number, item in enumerate(session.items):
             forget(item)
             test = tests[item.nodeid] = Test(item.path.name)
@@ -291,11 +288,13 @@ class Learn:
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
             self.turn()
             self.stack.pop()
-            test.seconds, test.failed = time.monotonic() - start, session.testsfailed > failed
+            test.seconds += time.monotonic() - start
+            test.failed = session.testsfailed > failed
             for given in item._fixtureinfo.name2fixturedefs.values():  # type: ignore[attr-defined]
-                fixture = self.shared.get(given[-1])
-                for name, numbers in fixture.lines.items() if fixture else ():
-                    test.lines[name] |= numbers
+                if fixture := self.shared.get(given[-1]):
+                    test.seconds += fixture.seconds
+                    for name, numbers in fixture.lines.items():
+                        test.lines[name] |= numbers
         self.out.write_bytes(pickle.dumps(Learnt(tests, at_import)))
         return True
 
@@ -322,8 +321,9 @@ class Change:
             if type(thing) is FunctionType:  # some things of torch warn when they are asked for their class
                 functions[thing.__code__.co_filename].append(thing)
         gc.freeze()
-        steady = [name for name in items if not self.learnt.tests[name].failed]
-        self.field.find_unsteady([items[name] for name in self.learnt.ordered(steady)])
+        tests = self.learnt.tests
+        mixed = [name for name in items if not tests[name].failed and tests[name].seconds < QUICK]
+        self.field.find_unsteady([items[name] for name in self.learnt.ordered(mixed)])
         self.say(-1, 0)
         self.field.leave_out_unsteady(self.learnt)
         for number, mutant in enumerate(self.chosen):
@@ -331,8 +331,8 @@ class Change:
             file = str(self.field.file(mutant))
             table = pairs(compiled(Path(file).read_text(encoding="utf-8"), file), compiled(mutant.source, file))
 
-            tests = partial(self.changed, functions[file], table, [items[name] for name in names])
-            self.say(number, self.field.meet(mutant, tests, self.learnt.seconds(names)))
+            meet = partial(self.changed, functions[file], table, [items[name] for name in names])
+            self.say(number, self.field.meet(mutant, meet, self.learnt.seconds(names)))
         return True
 
     def changed(self, functions: list[FunctionType], table: dict[CodeType, CodeType], items: list[pytest.Item]) -> int:
@@ -419,22 +419,39 @@ class Field:
             return wait(child, seconds)
 
     def learn(self, files: list[str]) -> Learnt:
-        """Run the tests as they are, and say which fail: those have no say."""
-        out, log, package = self.folder / "learnt", self.folder / "reached", str(self.folder / "scratchlab")
-        spy = self.folder / "sitecustomize.py"
-        shutil.copy(ROOT / "tests" / "reached.py", spy)
-
-        def tests() -> int:
-            os.environ.update({PACKAGE: package, LOG: str(log)})
-            return run_pytest(files, Learn(Lines(package, str(log)), out))
-
-        self.apart(tests, DAY)
-        spy.unlink()
+        """Run the tests as they are."""
+        out, modules = self.folder / "learnt", [self.folder / "scratchlab" / module for module in TESTS]
+        shutil.copy(ROOT / "tests" / "reached.py", self.folder)
+        whole = [path.read_text(encoding="utf-8") for path in modules]
+        for module, path, source in zip(TESTS, modules, whole, strict=True):
+            path.write_text(telling(module, source), encoding="utf-8")
+        os.environ[LOG] = str(self.folder / "reached")
+        self.apart(lambda: run_pytest(files, Learn(out)), DAY)
+        for path, source in zip(modules, whole, strict=True):
+            path.write_text(source, encoding="utf-8")
         learnt: Learnt = pickle.loads(out.read_bytes())
-        for name, test in learnt.tests.items():
+        return learnt
+
+    def learnt(self, files: list[str]) -> Learnt:
+        """What the tests of files reach, from the last time where neither the package nor they have changed."""
+        KEPT.parent.mkdir(parents=True, exist_ok=True)
+        kept: dict[str, tuple[str, Learnt]] = pickle.loads(KEPT.read_bytes()) if KEPT.exists() else {}
+        digests = {file: digest(file) for file in files}
+        if new := [file for file in files if file not in kept or kept[file][0] != digests[file]]:
+            now = self.learn(new)
+            for file in new:
+                tests = {name: test for name, test in now.tests.items() if test.file == file}
+                kept[file] = digests[file], Learnt(tests, now.at_import)
+            KEPT.write_bytes(pickle.dumps(kept))
+        whole = Learnt({}, defaultdict(set))
+        for _, learnt in (kept[file] for file in files):
+            whole.tests |= learnt.tests
+            for name, lines in learnt.at_import.items():
+                whole.at_import[name] |= lines
+        for name, test in whole.tests.items():
             if test.failed:
                 print(f"left out, since it fails without any change: {name}", flush=True)
-        return learnt
+        return whole
 
     def find_unsteady(self, items: list[pytest.Item]) -> None:
         """Write down the tests that fail in another order."""
@@ -484,6 +501,16 @@ class Field:
         names = learnt.meeting(mutant)
         files = [file for file in TESTS[mutant.module] if any(learnt.tests[name].file == file for name in names)]
         return self.meet(mutant, lambda: run_pytest(files, Chosen(names)), learnt.seconds(names))
+
+
+def digest(file: str) -> str:
+    """Of the package, of what tests share, and of a file of tests."""
+    found = hashlib.sha256()
+    tests = (ROOT / "tests").rglob("*.py")
+    shared = [path for path in tests if not path.name.startswith(("test_", "mutants", "reached"))]
+    for path in sorted([*(ROOT / "src").rglob("*.py"), *shared, ROOT / "tests" / file]):
+        found.update(path.read_bytes())
+    return found.hexdigest()
 
 
 def silence() -> None:
@@ -564,7 +591,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         field = Field(Path(folder), options.seconds)
         preload()
-        learnt = field.learn(files_of(chosen))
+        learnt = field.learnt(files_of(chosen))
         print(f"{len(learnt.tests)} tests learnt after {time.monotonic() - start:.0f} s", flush=True)
         for mutant, result in try_all(field, chosen, learnt):
             rows[mutant.module][result] += 1

@@ -1,51 +1,58 @@
-"""Which lines of a package a process and its children reach, each written down once, as it is reached.
+"""Which statements of a module a process and its children reach, each written down as it is reached.
 
-Lies beside the package as `sitecustomize.py` too while `mutants.py` learns, so that a test's own processes are seen.
+`mutants.py` puts this file beside a copy of the package whose modules call `hit` before every statement.
 """
 
+import ast
 import os
-import sys
-import threading
 from collections import defaultdict
-from pathlib import Path
-from types import FrameType
-from typing import Any
 
-PACKAGE, LOG = "REACHED_PACKAGE", "REACHED_LOG"
-"""Environment variables: the folder whose files are followed, and the file that the lines go to."""
+LOG = "REACHED_LOG"
+"""Environment variable: the file that the lines go to."""
+
+seen: set[tuple[str, int]] = set()
 
 
-class Lines:
-    """The lines reached between two calls of `take`, by file below the package."""
+def hit(module: str, line: int) -> None:
+    if (module, line) not in seen:
+        seen.add((module, line))
+        with open(os.environ[LOG], "ab", buffering=0) as file:  # a process that is killed has written it
+            file.write(f"{module}:{line}\n".encode())
 
-    def __init__(self, package: str, log: str) -> None:
-        self.package, self.log, self.at = package, log, 0
-        self.out = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-        self.seen: set[tuple[str, int]] = set()
-        threading.settrace(self.call)
-        sys.settrace(self.call)
 
-    def call(self, frame: FrameType, event: str, argument: Any) -> Any:
-        return self.line(frame, event, argument) if frame.f_code.co_filename.startswith(self.package) else None
-
-    def line(self, frame: FrameType, event: str, argument: Any) -> Any:
-        place = frame.f_code.co_filename, frame.f_lineno
-        if place not in self.seen:
-            self.seen.add(place)
-            os.write(self.out, f"{place[0][len(self.package) + 1 :]}:{place[1]}\n".encode())
-        return self.line
-
-    def take(self) -> dict[str, set[int]]:
-        with open(self.log, "rb") as file:
-            file.seek(self.at)
+def take(start: int) -> tuple[dict[str, set[int]], int]:
+    """The lines written down from a place in the file on, by module, and the place to go on from."""
+    seen.clear()
+    found: dict[str, set[int]] = defaultdict(set)
+    try:
+        with open(os.environ[LOG], "rb") as file:
+            file.seek(start)
             new = file.read()
-        self.at += len(new)
-        self.seen.clear()
-        found: dict[str, set[int]] = defaultdict(set)
-        for name, _, number in (entry.rpartition(":") for entry in new.decode().splitlines()):
-            found[name].add(int(number))
+    except FileNotFoundError:
+        return found, start
+    for module, _, line in (entry.rpartition(":") for entry in new.decode().splitlines()):
+        found[module].add(int(line))
+    return found, start + len(new)
+
+
+def telling(module: str, source: str) -> str:
+    """The source with a call of `hit` before every statement."""
+
+    def told(body: list[ast.stmt]) -> list[ast.stmt]:
+        found: list[ast.stmt] = []
+        for statement in body:
+            for name in ("body", "orelse", "finalbody"):
+                if isinstance(inner := getattr(statement, name, None), list):
+                    setattr(statement, name, told(inner))
+            for part in (*getattr(statement, "handlers", ()), *getattr(statement, "cases", ())):
+                part.body = told(part.body)
+            first = isinstance(statement, ast.ImportFrom) and statement.module == "__future__"
+            text = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+            if not first and not text:
+                found += ast.parse(f"__import__('reached').hit({module!r}, {statement.lineno})").body
+            found.append(statement)
         return found
 
-
-if os.environ.get(LOG) and Path(__file__).stem == "sitecustomize":
-    Lines(os.environ[PACKAGE], os.environ[LOG])
+    tree = ast.parse(source)
+    tree.body = told(tree.body)
+    return ast.unparse(ast.fix_missing_locations(tree))
