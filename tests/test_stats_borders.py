@@ -101,6 +101,11 @@ def test_the_ends_of_an_interval_belong_to_it():
     assert not interval.contains(0.39) and not interval.contains(0.61)
 
 
+def test_one_run_is_told_as_one():
+    for interval in (stats.summarize, stats.prediction_interval):
+        assert interval([0.9]).n == 1 and interval([0.9, 0.95]).n == 2
+
+
 def test_the_half_width_is_the_longer_side():
     assert stats.Interval(0.5, 0.2, 0.6, 0.95).half_width == pytest.approx(0.3)
     assert stats.Interval(0.5, 0.4, 0.9, 0.95).half_width == pytest.approx(0.4)
