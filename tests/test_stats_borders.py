@@ -9,12 +9,14 @@ from functools import partial
 
 import numpy as np
 import pytest
+import scipy.integrate
+import scipy.special
 import scipy.stats
 
 from scratchlab import stats
 from scratchlab.stats.intervals import floored, spread
 from scratchlab.stats.paired import by_cluster
-from scratchlab.stats.planning import _smallest
+from scratchlab.stats.planning import _smallest, _t_power, _tost_power
 
 RUNS = [0.93, 0.95, 0.96]
 ARMS = ([[1, 0, 1, 1], [1, 1, 1, 0]], [[0, 0, 1, 1], [0, 1, 1, 1]])
@@ -201,6 +203,25 @@ def test_half_an_imagined_item_each_way_is_in_the_variance_over_items():
     assert found.half_width == pytest.approx(scipy.stats.t.ppf(0.975, 1) / 4 / math.sqrt(2))
 
 
+def crossed(delta: np.ndarray, level: float) -> float:
+    """The half-width to both by the mean squares of a crossed two-way layout, seeds by items."""
+    (seeds, n), grand = delta.shape, delta.mean()
+    rows, columns = delta.mean(axis=1), delta.mean(axis=0)
+    by_seed, by_item = n * ((rows - grand) ** 2).sum() / (seeds - 1), seeds * ((columns - grand) ** 2).sum() / (n - 1)
+    rest = sum((delta[s, i] - rows[s] - columns[i] + grand) ** 2 for s in range(seeds) for i in range(n))
+    component = max(0.0, (by_item - rest / (seeds - 1) / (n - 1)) / seeds)
+    t = [scipy.stats.t.ppf((1 + level) / 2, degrees) for degrees in (seeds - 1, n - 1)]
+    return float(np.sqrt(t[0] ** 2 * by_seed / n / seeds + t[1] ** 2 * component / n))
+
+
+@pytest.mark.parametrize("of_items", [0.0, 0.01, 0.3])
+def test_the_width_to_both_is_that_of_the_crossed_layouts_mean_squares(of_items):
+    draw = np.random.default_rng(8)
+    delta = draw.normal(0.1, 0.1, (4, 9)) + draw.normal(0, 0.05, (4, 1)) + draw.normal(0, of_items, (1, 9))
+    found = stats.paired_difference(delta, np.zeros((4, 9)), to="both", level=0.9)
+    assert found.half_width == pytest.approx(crossed(delta, 0.9))
+
+
 def test_equivalence_counts_the_ends_by_what_is_stated():
     # no spread at all: inside the margin p is 0, on it 1, and rounding of the last bit does not bring it inside
     assert stats.equivalence([1, 1], [0.5, 0.5], margin=0.6).p == 0.0
@@ -209,7 +230,11 @@ def test_equivalence_counts_the_ends_by_what_is_stated():
     other = stats.equivalence([0.5, 0.5], [1, 1], margin=0.5)
     assert (other.p_lower, other.p_upper, other.equivalent) == (1.0, 0.0, False)
     rounded = stats.equivalence([0.3, 0.3], [0.2, 0.2], margin=0.1)  # 0.3 - 0.2 is 1.4e-17 below 0.1
-    assert rounded.p_upper == 1.0
+    assert rounded.p_upper == 1.0 and rounded.low == rounded.high == rounded.value
+    assert stats.equivalence([1e6 - 1e-7] * 2, [0, 0], margin=1e6).p_upper == 1.0  # 1e-13 of the margin is rounding
+    # a p that is alpha is small enough
+    p = stats.equivalence(RUNS, [0.94, 0.95, 0.94], margin=0.03).p
+    assert stats.equivalence(RUNS, [0.94, 0.95, 0.94], margin=0.03, alpha=p).equivalent
     with pytest.raises(ValueError, match="below 0.5"):
         stats.equivalence(TWO, TWO, margin=1, alpha=0.5)
     one = stats.equivalence([0.9], [0.8], margin=1)
@@ -236,10 +261,29 @@ def test_exact_mcnemar_has_the_power_that_counting_every_table_gives():
     assert stats.mcnemar_power(300, 0, 0) == 0.0 and stats.mcnemar_power(300, 0.01, 0.01) > 0
 
 
+def mcnemar_power_of_every_split(items: int, gap: float, discordance: float, alpha: float) -> float:
+    """As the sum over every number of discordant items, each with its own critical count."""
+    total = 0.0
+    for split in range(items + 1):
+        counts = np.arange(split + 1)
+        extreme = 2 * scipy.stats.binom.cdf(np.minimum(counts, split - counts), split, 0.5) <= alpha
+        better = scipy.stats.binom.pmf(counts, split, (1 + gap / discordance) / 2)
+        total += float(scipy.stats.binom.pmf(split, items, discordance) * better[extreme].sum())
+    return total
+
+
+@pytest.mark.parametrize(("items", "gap", "discordance"), [(100, 0.03, 0.04), (900, 0.05, 0.5), (40, 0.2, 0.9)])
+def test_exact_mcnemar_has_the_power_of_every_split(items, gap, discordance):
+    expected = mcnemar_power_of_every_split(items, gap, discordance, 0.05)
+    assert stats.mcnemar_power(items, gap, discordance) == pytest.approx(expected, rel=1e-9)
+
+
 def test_a_gap_that_is_found_has_the_stated_power_and_no_smaller_one_has():
     gap = stats.smallest_gap(300, 0.06, power=0.7)
     assert stats.mcnemar_power(300, gap, 0.06) == pytest.approx(0.7, abs=1e-3)
     assert stats.smallest_gap(300, 0.0) is None
+    most = stats.mcnemar_power(300, 0.06, 0.06)
+    assert stats.smallest_gap(300, 0.06, power=most) == pytest.approx(0.06, abs=1e-5)
 
 
 def test_the_largest_spread_is_the_bound_of_the_chi_square():
@@ -260,6 +304,8 @@ def test_seeds_for_a_prediction_are_those_of_the_formula():
         seen = (math.sqrt(scipy.stats.chi2.ppf(0.9, s - 1) / (s - 1)) for s in itertools.count(2))
         expected = next(s for s, factor in enumerate(seen, start=2) if half_width(s, factor) <= cap)
         assert stats.seeds_for_prediction(1, cap, power=0.9) == expected
+    exactly = float(scipy.special.stdtrit(4, 0.975)) * math.sqrt(1 + 1 / 5)
+    assert stats.seeds_for_prediction(1, exactly) == 5
     assert stats.seeds_for_prediction(0, 1) == 2
     assert stats.seeds_for_prediction(1, 1.9) is None
 
@@ -279,12 +325,36 @@ def test_seeds_for_a_difference_are_those_of_the_noncentral_t(effect, alpha, pow
     assert t_power(found / 3, expected, alpha) == pytest.approx(power, abs=2e-3)
 
 
+def test_a_power_far_below_a_half_counts_both_sides():
+    for seeds in (3, 5, 20):
+        found = stats.smallest_difference(1, seeds, power=0.08)
+        assert t_power(found, seeds, 0.05) == pytest.approx(0.08, abs=5e-4)
+
+
+@pytest.mark.parametrize(("seeds", "difference"), [(3, 0.0), (4, 0.2), (8, 0.4), (30, 0.1)])
+def test_the_power_of_equivalence_is_the_integral_over_the_spread_that_will_be_seen(seeds, difference):
+    def at(sd: float) -> float:
+        error, room = 1 / math.sqrt(seeds), 1.5 - scipy.stats.t.ppf(0.95, seeds - 1) * sd / math.sqrt(seeds)
+        ends = [scipy.stats.norm.cdf((end - difference) / error) for end in (room, -room)]
+        return max(0.0, ends[0] - ends[1]) * 2 * sd * (seeds - 1) * scipy.stats.chi2.pdf(sd**2 * (seeds - 1), seeds - 1)
+
+    expected = scipy.integrate.quad(at, 0, 6, limit=200)[0]
+    assert _tost_power(1, 1.5, difference, seeds, 0.05) == pytest.approx(expected, abs=5e-4)
+    assert _tost_power(2, 3.0, 2 * difference, seeds, 0.05) == pytest.approx(expected, abs=5e-4)
+
+
+def test_a_power_that_is_just_reached_is_enough():
+    assert stats.seeds_for_difference(1, 0.5, power=_t_power(1, 0.5, 20, 0.05)) == 20
+    assert stats.seeds_for_equivalence(1, 0.5, power=_tost_power(1, 0.5, 0, 40, 0.05)) == 40
+
+
 def test_designs_at_the_ends_of_what_can_be_asked():
     assert stats.seeds_for_difference(0, 0.001) == 2 and stats.seeds_for_equivalence(0, 0.001) == 2
     assert stats.smallest_difference(1, 1) is None and stats.smallest_difference(0, 2) == 0.0
     with pytest.raises(ValueError, match="power must be above alpha"):
         stats.smallest_difference(1, 3, alpha=0.3, power=0.3)
     assert stats.seeds_for_equivalence(1, 0.5, difference=0.5) is None
+    assert stats.seeds_for_equivalence(1, 0.5, difference=0.5, alpha=0.4, power=0.3) is None  # by luck alone
     assert stats.seeds_for_equivalence(1, 0.5, difference=-0.5) is None
     with pytest.raises(ValueError, match="margin is 0.0"):
         stats.seeds_for_equivalence(1, 0)
@@ -350,6 +420,7 @@ def test_close_at_its_border():
     assert stats.close(1.25, 1.0, rtol=0, atol=0.25).ok
     found = stats.close(-3.0, -2.0, rtol=0.1)
     assert (found.ok, found.difference, found.relative) == (False, -1.0, 0.5)
+    assert not stats.close(3.0, 2.0, rtol=0.1).ok and stats.close(0.0, 0.0, rtol=0).relative == 0.0
     same = stats.close(2.0, 2.0, rtol=0)
     assert (same.difference, same.relative) == (0.0, 0.0)
     assert stats.close(0.1, 0.0, rtol=0.5).relative == math.inf
