@@ -17,10 +17,12 @@ import gc
 import hashlib
 import json
 import marshal
+import math
 import os
 import pickle
 import random
 import re
+import resource
 import shutil
 import signal
 import sys
@@ -83,6 +85,7 @@ TESTS = {
 """The tests that must notice a change, by module below the package."""
 
 SPLIT = "split = np.arange(max(0, math.floor(middle - reach)), min(items, math.ceil(middle + reach)) + 1)"
+EXCESS = "lower, upper = (float(x <= 1e-12 * margin) for x in (value + margin, margin - value))"
 BRACKET = "a root is looked for between wider ends; it is the same root"
 WIDER = "the number is looked for from farther below; it is the same number"
 FARTHER = "sums farther than eight standard deviations, where there is nothing left to sum"
@@ -113,6 +116,12 @@ EQUAL: dict[tuple[str, str, str], str] = {
     ("stats/paired.py", "return floor if excess(floor) <= 0 else float(brentq(excess, floor, 1.0))", "LtE -> Lt"): (
         ROOT_AT_END
     ),
+    (
+        "stats/planning.py",
+        "worse = (1 - gap / discordance) / 2",
+        "Sub -> Add",
+    ): "both sides are summed, in either order",
+    ("stats/paired.py", EXCESS, "LtE -> Lt"): "differs at the very border that is drawn for rounding",
     ("stats/paired.py", "block = max(1, 4_000_000 // units)", "1 -> 2"): "matters above two million items, to memory",
     ("stats/paired.py", "block = max(1, 4_000_000 // units)", "4000000 -> 4000001"): "a bound on memory",
     ("judging/parser.py", "PARSER = 3", "3 -> 4"): "a version number",
@@ -304,13 +313,13 @@ class Learn:
         self.turn()
         mine = self.shared.setdefault(fixturedef, Test(""))
         self.stack.append(mine)
-        start = time.monotonic()
+        start = processor_seconds()
         try:
             return (yield)
         finally:
             self.turn()
             self.stack.pop()
-            mine.seconds = time.monotonic() - start
+            mine.seconds = processor_seconds() - start
             if self.stack:
                 self.stack[-1].seconds -= mine.seconds
 
@@ -321,12 +330,12 @@ class Learn:
             forget(item)
             test = tests[item.nodeid] = Test(item.path.name)
             self.stack.append(test)
-            start, failed = time.monotonic(), session.testsfailed
+            start, failed = processor_seconds(), session.testsfailed
             following = session.items[number + 1] if number + 1 < len(session.items) else None
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
             self.turn()
             self.stack.pop()
-            test.seconds += time.monotonic() - start
+            test.seconds += processor_seconds() - start
             test.failed = session.testsfailed > failed
             for given in item._fixtureinfo.name2fixturedefs.values():  # type: ignore[attr-defined]
                 if fixture := self.shared.get(given[-1]):
@@ -335,6 +344,11 @@ class Learn:
                         test.lines[name] |= numbers
         self.out.write_bytes(pickle.dumps(Learnt(tests, at_import)))
         return True
+
+
+def processor_seconds() -> float:
+    """Of this process and the children that have ended."""
+    return sum(os.times()[:4])
 
 
 def forget(item: pytest.Item) -> None:
@@ -346,7 +360,18 @@ def forget(item: pytest.Item) -> None:
                 value.cache_clear()
 
 
-class Change:
+class Bounded:
+    """A pytest plugin: a test that takes much more of the processor than it did ends its process."""
+
+    learnt: "Learnt"
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> None:
+        end = time.process_time() + 10 + 10 * self.learnt.tests[item.nodeid].seconds
+        resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(end), resource.RLIM_INFINITY))
+
+
+class Change(Bounded):
     """A pytest plugin: has collected once, and forks for each mutant whose change lies in functions alone."""
 
     def __init__(self, field: "Field", chosen: list[Mutant], learnt: Learnt, say: Callable[[int, int], None]) -> None:
@@ -370,7 +395,7 @@ class Change:
             table = pairs(compiled(Path(file).read_text(encoding="utf-8"), file), compiled(mutant.source, file))
 
             meet = partial(self.changed, functions[file], table, [items[name] for name in names])
-            self.say(number, self.field.meet(mutant, meet, self.learnt.seconds(names)))
+            self.say(number, self.field.meet(mutant, meet))
         return True
 
     def changed(self, functions: list[FunctionType], table: dict[CodeType, CodeType], items: list[pytest.Item]) -> int:
@@ -402,11 +427,11 @@ def failing(items: list[pytest.Item], stop: bool) -> list[str]:
     return failed
 
 
-class Chosen:
+class Chosen(Bounded):
     """A pytest plugin: of what was collected, the named tests in their order."""
 
-    def __init__(self, names: list[str]) -> None:
-        self.names = names
+    def __init__(self, names: list[str], learnt: Learnt) -> None:
+        self.names, self.learnt = names, learnt
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         found = {item.nodeid: item for item in items}
@@ -433,12 +458,12 @@ class Field:
     def file(self, mutant: Mutant) -> Path:
         return self.folder / "scratchlab" / mutant.module
 
-    def meet(self, mutant: Mutant, tests: Callable[[], int], expected: float) -> int:
+    def meet(self, mutant: Mutant, tests: Callable[[], int]) -> int:
         """Run tests with the mutant in the module's place, in a process of its own that ends with what they return."""
         whole = self.file(mutant).read_text(encoding="utf-8")
         self.file(mutant).write_text(mutant.source, encoding="utf-8")
         try:
-            return self.apart(tests, min(self.seconds, 30 + 10 * expected))
+            return self.apart(tests, self.seconds)
         finally:
             self.file(mutant).write_text(whole, encoding="utf-8")
 
@@ -538,7 +563,7 @@ class Field:
         """Try a mutant that acts at import: the package is imported anew."""
         names = learnt.meeting(mutant)
         files = [file for file in TESTS[mutant.module] if any(learnt.tests[name].file == file for name in names)]
-        return self.meet(mutant, lambda: run_pytest(files, Chosen(names)), learnt.seconds(names))
+        return self.meet(mutant, lambda: run_pytest(files, Chosen(names, learnt)))
 
 
 def digest(file: str) -> str:
@@ -570,8 +595,8 @@ def run_pytest(files: list[str], plugin: object) -> int:
 
 def wait(child: int, seconds: float) -> int:
     """A child's exit code, or LATE; what it started ends with it."""
-    end, code = time.monotonic() + seconds, LATE
-    while code == LATE and time.monotonic() < end:
+    end, code = time.monotonic() + seconds, None
+    while code is None and time.monotonic() < end:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
             code = os.waitstatus_to_exitcode(status)
@@ -579,9 +604,9 @@ def wait(child: int, seconds: float) -> int:
             time.sleep(0.01)
     with suppress(ProcessLookupError):
         os.killpg(child, signal.SIGKILL)
-    if code == LATE:
+    if code is None:
         os.waitpid(child, 0)
-    return code
+    return LATE if code in (None, -signal.SIGXCPU) else code
 
 
 def try_all(field: Field, chosen: list[Mutant], learnt: Learnt) -> Iterator[tuple[Mutant, int]]:
@@ -613,7 +638,7 @@ def main() -> None:
     parser.add_argument("modules", nargs="*", help="below the package, such as model/tune.py; default: all")
     parser.add_argument("--sample", type=int, default=0, help="mutants of each module, drawn by seed; 0: all")
     parser.add_argument("--seed", type=int, default=123)
-    parser.add_argument("--seconds", type=float, default=300, help="a mutant whose tests run longer counts as caught")
+    parser.add_argument("--seconds", type=float, default=900, help="a mutant whose tests wait longer is caught")
     parser.add_argument("--of", type=Path, metavar="LOG", help="only the survivors named in an earlier output")
     options = parser.parse_args()
     if wrong := [module for module in options.modules if module not in TESTS]:

@@ -189,7 +189,8 @@ def alpha_at_zero(found: stats.Difference, variant: np.ndarray, baseline: np.nda
 @pytest.mark.parametrize("shift", [0.02, 0.3, 1.0, 3.0])
 def test_the_p_to_both_is_the_alpha_at_which_the_interval_touches_zero(shift):
     draw = np.random.default_rng(3)
-    variant, baseline = draw.normal(shift, 1, (4, 30)) + draw.normal(0, 0.5, (4, 1)), np.zeros((4, 30))
+    of_seeds, of_items = draw.normal(0, 0.5, (4, 1)), draw.normal(0, 1, (1, 30))
+    variant, baseline = draw.normal(shift, 0.3, (4, 30)) + of_seeds + of_items, np.zeros((4, 30))
     found = stats.paired_difference(variant, baseline, to="both")
     assert found.p == pytest.approx(alpha_at_zero(found, variant, baseline, "both"), rel=1e-6)
 
