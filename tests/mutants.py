@@ -85,7 +85,6 @@ TESTS = {
 """The tests that must notice a change, by module below the package."""
 
 SPLIT = "split = np.arange(max(0, math.floor(middle - reach)), min(items, math.ceil(middle + reach)) + 1)"
-SEEDLESS = "if equal and (metric(claim.metric).seedless or (len(values) > 1 and _fine(values[0], claim))):"
 EXCESS = "lower, upper = (float(x <= 1e-12 * margin) for x in (value + margin, margin - value))"
 BRACKET = "a root is looked for between wider ends; it is the same root"
 WIDER = "the number is looked for from farther below; it is the same number"
@@ -126,7 +125,6 @@ EQUAL: dict[tuple[str, str, str], str] = {
     ("stats/paired.py", "block = max(1, 4_000_000 // units)", "1 -> 2"): "matters above two million items, to memory",
     ("stats/paired.py", "block = max(1, 4_000_000 // units)", "4000000 -> 4000001"): "a bound on memory",
     ("judging/parser.py", "PARSER = 3", "3 -> 4"): "a version number",
-    ("evidence/verdicts/single.py", SEEDLESS, "0 -> 1"): "all values are equal there",
     ("evidence/verdicts/single.py", "if p >= CHANCE:", "GtE -> Gt"): "no count has a p of 0.05 to the last bit",
 }
 """Changes that nothing can notice, by module, line and change, with the column where two are alike: the reason."""

@@ -148,6 +148,10 @@ def test_the_published_seed_alone_speaks_where_it_is_there() -> None:
     assert "the published one, 42, has not run (there is 7, 8)" in missing.reason and "seed=42" in missing.reason
 
 
+def record(device: str) -> RunRecord:
+    return records({123: math.nan}, metric="test_loss", device=device).runs[0]
+
+
 def test_a_diverged_run_is_measured_only_where_all_are() -> None:
     stated = claim(metric="test_loss", kind="close", value=1.0)
     some, every = ({123: math.nan, 124: 1.0}, {123: math.inf, 124: math.nan})
@@ -156,6 +160,9 @@ def test_a_diverged_run_is_measured_only_where_all_are() -> None:
     assert found.reason == "1 of 2 runs diverged (NaN or infinite; seed 123)"
     found = single.nan_verdict(stated, records(every, metric="test_loss").runs)
     assert found is not None and found.measured == math.inf
+    on = (record("cuda"), record("cpu"))
+    found = single.nan_verdict(stated, on)
+    assert found is not None and found.device == "cuda"
 
 
 @pytest.mark.parametrize(
