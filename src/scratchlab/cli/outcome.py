@@ -17,7 +17,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict, read_write
 
-from scratchlab.cli import mistakes
+from scratchlab.cli import live, mistakes
 from scratchlab.cli.sweep_folder import Entry, Sweep, read
 from scratchlab.launch import jobs
 from scratchlab.runs import record
@@ -53,6 +53,10 @@ class Job:
 
     def __init__(self, entry: Entry, sweep: Sweep | None) -> None:
         self._entry, self._sweep = entry, sweep
+
+    @property
+    def number(self) -> int:
+        return self._entry.number
 
     @property
     def words(self) -> str:
@@ -115,8 +119,8 @@ def one_job() -> Iterator[Job | None]:
         job.does_not_start(reason)
         yield None
         return
-    log.info("%d of %d: %s", hydra.job.num + 1, max(sweep.launched, hydra.job.num + 1), job.words)
-    with sweep.is_running():
+    log.info("%s", live.line(sweep, hydra.job.num, job.number, job.words))
+    with sweep.is_running(job.number):
         try:
             yield job
         except Exception as error:

@@ -274,5 +274,5 @@ def read_history(folder: Path | str) -> list[dict[str, Any]]:
 
 def folders(out: Path | str, select: str = "*") -> list[Path]:
     """Folders of the runs below `out` whose names match one of the comma-separated globs, in order of name."""
-    every = Path(out).glob(f"*/*/{CONFIG}")
-    return sorted(path.parent for path in every if matches(path.parent.parent.name, select))
+    names = (path for path in Path(out).glob("*/") if matches(path.name, select))
+    return sorted(path.parent for name in names for path in name.glob(f"*/{CONFIG}"))
