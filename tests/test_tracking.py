@@ -6,12 +6,14 @@ import os
 import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import psutil
 import pytest
 from synthetic import write_predictions
+from wandb_server import serving
 
 from scratchlab.__main__ import run as run_task
 from scratchlab.launch import compose
@@ -27,6 +29,11 @@ ROWS: list[dict[str, Any]] = [
     {"step": 1, "batch_loss": math.inf},
     {"epoch": 1, "train_accuracy": 0.1 + 0.2, "val_accuracy": 1.0},
 ]
+
+
+@dataclass(kw_only=True)
+class Measure(Run):
+    task: ClassVar[str] = "measure"
 
 
 @pytest.fixture(autouse=True)
@@ -71,13 +78,14 @@ def file_of(folder: Path, state: State) -> replica.Held:
 
 def synced(out: Path, *words: str) -> dict[str, Any]:
     """What `task=sync` says: runs, those that differ, and its table."""
-    result = run_task(compose.compose(["task=sync", f"out={out}", "tracking.mode=offline", *words]))
+    offline = [] if any(word.startswith("tracking.mode=") for word in words) else ["tracking.mode=offline"]
+    result = run_task(compose.compose(["task=sync", f"out={out}", *offline, *words]))
     table = json.loads((Path(result["folder"]) / "sync.json").read_text())
     return result["metrics"] | {"table": table, "exit_code": result["exit_code"]}
 
 
 def test_an_offline_run_holds_every_metric_table_plot_and_verdict_of_its_record(tmp_path: Path) -> None:
-    config = Run(name="whole", out=str(tmp_path / "out"), tracking=OFFLINE)
+    config = Measure(name="whole", out=str(tmp_path / "out"), tracking=OFFLINE)
 
     def task(config: Any, kept: record.Record) -> dict[str, Any]:
         import numpy as np
@@ -101,7 +109,7 @@ def test_an_offline_run_holds_every_metric_table_plot_and_verdict_of_its_record(
     assert replica.differences(folder, held) == []
     said = messages(folder / state.place)
     about = next(m.run for m in said if m.WhichOneof("record_type") == "run")
-    assert (about.run_id, about.run_group, about.job_type) == (folder.name, "20261125", config.task)
+    assert (about.run_id, about.run_group, about.job_type) == (folder.name, "20261125", "measure")
     assert (about.entity, list(about.tags), about.notes) == ("me", ["a", "b"], "why")
     axes = {m.metric.name: m.metric.step_metric for m in said if m.WhichOneof("record_type") == "metric"}
     assert axes["val_loss"] == axes["batch_loss"] == "step" and axes["val_accuracy"] == "epoch"
@@ -180,6 +188,46 @@ def test_a_folder_that_w_and_b_cannot_write_is_named_in_the_record(
     assert synced(tmp_path / "out")["differences"] == 0
     now = read_state(folder)
     assert now is not None and Path(now.place).is_relative_to(tmp_path / "elsewhere")
+
+
+def test_online_a_run_that_goes_on_continues_its_w_and_b_run_and_what_is_missing_or_differs_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    monkeypatch.setenv("WANDB_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "data"))
+    out = tmp_path / "out"
+    config = Run(name="online", out=str(out), tracking=TrackingConfig(mode=TrackingMode.auto, entity="me"))
+    online = ["tracking.mode=online"]
+
+    def interrupted(config: Any, kept: record.Record) -> dict[str, Any]:
+        logs(ROWS[:2])(config, kept)
+        raise KeyboardInterrupt
+
+    with serving() as server:
+        monkeypatch.setenv("WANDB_BASE_URL", server.url)
+        with pytest.raises(KeyboardInterrupt):
+            keep(config, interrupted)
+        first = told(record.folder_of(config))
+        assert first.complete and list(server.runs[first.id].rows) == [0, 1]
+        folder, state = keep(config, logs(ROWS))
+        assert state.complete and state.id == first.id == folder.name, state
+        kept = server.runs[state.id]
+        assert list(kept.rows) == [0, 1, 2, 3] and kept.lines_sent == 4
+        assert kept.said["groupName"] == "online"
+        assert synced(out, *online, "verify=true")["table"][0]["so"] == "both sides agree"
+        del kept.rows[3]
+        kept.summary = "{}"
+        (line,) = synced(out, *online, "verify=true")["table"]
+        assert line["so"].startswith("rows that are missing: 4 of 4; the summary's status, val_loss")
+        assert synced(out, *online)["differences"] == 0 and list(kept.rows) == [0, 1, 2, 3]
+        kept.rows[1] = kept.rows[1].replace("2.25", "2.75")
+        (line,) = synced(out, *online, "verify=true")["table"]
+        assert line["so"] == "rows that differ: 2 of 4"
+        said = synced(out, *online)
+        assert said["differences"] == 0 and said["table"][0]["id"] == f"{folder.name}-2", said
+    (line,) = synced(out, *online, "verify=true")["table"]
+    assert "W&B could not be asked" in line["so"]
 
 
 @pytest.fixture

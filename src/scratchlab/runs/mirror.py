@@ -95,7 +95,7 @@ class Mirror:
         )
         if online:
             self.state.place = self.run.url or ""
-            self.sent = self.run.step  # rows below it would be dropped, and are the same
+            self.sent = self.run.starting_step  # rows below it are there, and would be dropped
         else:
             written = Path(self.run.settings.sync_file)
             self.state.place = str(written.relative_to(self.folder) if written.is_relative_to(self.folder) else written)

@@ -6,6 +6,7 @@ import struct
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def read_file(path: Path) -> Held:
 
     held = Held()
     for content in _records(path.read_bytes()):
-        record = protocol.Record()
+        record = protocol.Record()  # type: ignore[attr-defined]  # made at run time
         record.ParseFromString(content)
         match record.WhichOneof("record_type"):
             case "history":
@@ -112,7 +113,8 @@ def _fetched(state: State) -> Held | None:
         if "could not find" in str(error).lower():
             return None
         raise
-    rows = [(int(row["_step"]), _own(row)) for row in run.scan_history()]
+    anew = {"use_cache": False} if "use_cache" in signature(run.scan_history).parameters else {}
+    rows = [(int(row["_step"]), _own(row)) for row in run.scan_history(**anew)]
     return Held(rows, dict(run.summary), [artifact.name for artifact in run.logged_artifacts()])
 
 
@@ -135,18 +137,18 @@ def row_differences(ours: list[dict[str, Any]], theirs: list[tuple[int, dict[str
     beyond = [step for step in by_step if step >= len(ours)]
     return [
         f"{words}: {_listed(steps)} of {len(ours)}"
-        for words, steps in (
-            ("rows that are missing", missing),
-            (CONTRADICTIONS[0], others),
-            (CONTRADICTIONS[1], twice),
-            (CONTRADICTIONS[2], beyond),
-        )
+        for words, steps in zip((MISSING, *CONTRADICTIONS), (missing, others, twice, beyond), strict=True)
         if steps
     ]
 
 
+MISSING = "rows that are missing"
 CONTRADICTIONS = ("rows that differ", "rows that stand there twice", "rows that the record has not")
 """What no further row mends."""
+
+
+def misses_rows(found: list[str]) -> bool:
+    return any(line.startswith(MISSING) for line in found)
 
 
 def contradicts(found: list[str]) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from scratchlab.evidence.reading import Reading
-from scratchlab.runs.config import TrackingConfig
+from scratchlab.runs.config import TrackingConfig, TrackingMode
 
 if TYPE_CHECKING:
     from scratchlab.evidence.runs import RunRecord
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-EVERY = "*"
+EVERY, SILENT = "*", "W&B could not be asked"
 
 
 @dataclass(kw_only=True)
@@ -30,6 +30,14 @@ class Sync(Reading):
     """Globs over the names of runs, comma-separated; all: those that were tracked. A name takes others too."""
     verify: bool = False
     """Send nothing; only say whether both sides agree."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.tracking.mode is TrackingMode.none:
+            raise ValueError(
+                "tracking.mode=none: says where to send what W&B lacks; possible: auto, online, offline; to send nothing: "
+                "verify=true"
+            )
 
     def exit_code(self, metrics: dict[str, Any]) -> int:
         return 1 if metrics["differences"] else 0
@@ -84,10 +92,13 @@ def both_sides(config: Sync) -> Iterator[Side]:
             f"out={config.out} select={config.select}: no finished run that was tracked; found: {len(every)} runs, "
             f"{len(ended)} of them finished; possible: select=NAME, which also takes runs that were not tracked"
         )
+    silent: list[str] = []
     for run in chosen:
         with _free(run.folder / MIRROR_LOCK):
             state = where_to(config.tracking, run)
-        yield _agreed(run, state, verify=config.verify)
+        side = Side(run, state, silent, sent=False) if silent else _agreed(run, state, verify=config.verify)
+        silent = [line for line in side.differences if line.startswith(SILENT)]  # each would wait as long again
+        yield side
 
 
 def _free(lock: Path) -> Any:
@@ -125,17 +136,35 @@ def where_to(asked: TrackingConfig, run: "RunRecord") -> "State":
 def _agreed(run: "RunRecord", state: "State", *, verify: bool) -> Side:
     from scratchlab.evidence.spoken import verdicts
     from scratchlab.launch.published import Compositions
-    from scratchlab.runs import replica, tracking
+    from scratchlab.runs import replica
 
     found = looked_up(run.folder, state)
-    if not found or verify:
+    if not found or verify or any(line.startswith(SILENT) for line in found):
         return Side(run, state, found, sent=False)
-    if state.mode == "online" and replica.contradicts(found):
-        state = replace(state, id=tracking.another(state.id))
     said = verdicts(run.folder.parents[1], run.name, Compositions())
-    state = tracking.replay(run.folder, state, run.status, said)
-    left = looked_up(run.folder, state) if state.complete else [f"{', '.join(state.missed)} ({state.why})"]
+    if replica.contradicts(found):
+        state = elsewhere(state)
+    state, left = sent(run, state, said)
+    if state.mode == "online" and replica.misses_rows(left):  # W&B takes none before those that it has
+        state, left = sent(run, elsewhere(state), said)
     return Side(run, state, left, sent=True)
+
+
+def elsewhere(state: "State") -> "State":
+    """The next run at W&B, as rows that it has cannot be changed; an offline run is written anew."""
+    from scratchlab.runs.tracking import another
+
+    return replace(state, id=another(state.id)) if state.mode == "online" else state
+
+
+def sent(run: "RunRecord", state: "State", said: dict[str, str]) -> "tuple[State, list[str]]":
+    """Have W&B told, and look what it still lacks."""
+    from scratchlab.runs import tracking
+
+    state = tracking.replay(run.folder, state, run.status, said)
+    if not state.complete:
+        return state, [f"{', '.join(state.missed)} ({state.why or 'no reason is known'})"]
+    return state, looked_up(run.folder, state)
 
 
 def looked_up(folder: Path, state: "State") -> list[str]:
@@ -145,4 +174,4 @@ def looked_up(folder: Path, state: "State") -> list[str]:
     try:
         return replica.differences(folder, replica.of(folder, state))
     except Exception as error:  # a server may fail in any way
-        return [f"W&B could not be asked ({type(error).__name__}: {' '.join(str(error).split())[:200]})"]
+        return [f"{SILENT} ({type(error).__name__}: {' '.join(str(error).split())[:200]})"]
