@@ -113,7 +113,7 @@ def _fetched(state: State) -> Held | None:
         if "could not find" in str(error).lower():
             return None
         raise
-    anew = {"use_cache": False} if "use_cache" in signature(run.scan_history).parameters else {}
+    anew: dict[str, Any] = {"use_cache": False} if "use_cache" in signature(run.scan_history).parameters else {}
     rows = [(int(row["_step"]), _own(row)) for row in run.scan_history(**anew)]
     return Held(rows, dict(run.summary), [artifact.name for artifact in run.logged_artifacts()])
 

@@ -35,8 +35,8 @@ class Sync(Reading):
         super().__post_init__()
         if self.tracking.mode is TrackingMode.none:
             raise ValueError(
-                "tracking.mode=none: says where to send what W&B lacks; possible: auto, online, offline; to send nothing: "
-                "verify=true"
+                "tracking.mode=none: here it says where W&B has the runs; possible: auto, online, offline (and "
+                "verify=true, which sends nothing)"
             )
 
     def exit_code(self, metrics: dict[str, Any]) -> int:
