@@ -70,6 +70,11 @@ class Job:
     def overrides(self) -> list[str]:
         return self._entry.overrides
 
+    @property
+    def sweep(self) -> str:
+        """The name of the sweep's folder; empty for a run on its own."""
+        return self._sweep.folder.name if self._sweep is not None else ""
+
     def is_(self, config: Run) -> None:
         """Leave word of what was chosen, and of where the record will be."""
         self._entry.choices = jobs.choices(self._entry.overrides, type(config))
