@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,11 @@ from scratchlab.runs.metrics import metric as declaration
 
 
 def smoothed(values: Sequence[float], width: int) -> list[float]:
-    """Means over the last `width` values, over fewer at the start."""
-    found, total = [], 0.0
-    for place, value in enumerate(values):
-        total += value - (values[place - width] if place >= width else 0.0)
-        found.append(total / min(place + 1, width))
-    return found
+    """Means over `width` values around each, so that a curve is not moved to the right; over fewer at the ends."""
+    sums = [0.0, *accumulate(values)]
+    half, last = width // 2, len(values)
+    bounds = [(max(0, place - half), min(last, place - half + width)) for place in range(last)]
+    return [(sums[to] - sums[start]) / (to - start) for start, to in bounds]
 
 
 def curves(history: list[dict[str, Any]], names: Sequence[str], *, by: str, path: Path, raw: str = "") -> None:
@@ -41,6 +41,33 @@ def curves(history: list[dict[str, Any]], names: Sequence[str], *, by: str, path
     axes.set_xlabel(by)
     axes.set_ylabel(declaration(names[0]).quantity or declaration(names[0]).words)
     axes.grid(alpha=0.3)
+    _legend(figure)
+    _save(figure, path)
+
+
+def pace(lines: Sequence[dict[str, Any]], *, path: Path) -> None:
+    """Draw the learning rate and the tokens a second over the batches, one above the other."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter
+
+    figure = Figure(figsize=(6, 4.5), layout="constrained")
+    rate, speed = figure.subplots(2, 1, sharex=True)
+    steps = [line["step"] for line in lines]
+    rate.plot(steps, [line["lr"] for line in lines], color="tab:purple")
+    rate.set_ylim(bottom=0)
+    rate.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
+    rate.set_ylabel("learning rate")
+    speeds = [line["tokens_per_second"] for line in lines]
+    width = max(2, len(speeds) // 20)
+    means = smoothed(speeds, width)
+    speed.plot(steps, speeds, color="tab:gray", alpha=0.25, lw=0.8)
+    speed.plot(steps, means, color="tab:green", label=f"tokens a second, mean of {width} batches")
+    speed.set_ylim(0, 1.3 * max(means))
+    speed.set_ylabel("tokens a second")
+    speed.yaxis.set_major_formatter(EngFormatter(sep=""))
+    speed.set_xlabel("step")
+    for axes in (rate, speed):
+        axes.grid(alpha=0.3)
     _legend(figure)
     _save(figure, path)
 

@@ -83,7 +83,7 @@ def instruct(config: Instruct, record: "Record") -> dict[str, Any]:
         config.checkpoint_minutes,
         start_over=config.force,
         training=fingerprint(config, without=AFTER_TRAINING),
-        files=(fit.SAMPLES, fit.LOSS_CURVES),
+        files=fit.FILES,
         later={responses.ANSWERS: fingerprint(config, without=("judge",))},
     )
     trained = before.trained(model)
