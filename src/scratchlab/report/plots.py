@@ -25,6 +25,7 @@ def curves(history: list[dict[str, Any]], names: Sequence[str], *, by: str, path
     `raw`: a number of every batch, drawn behind them, as it is and smoothed.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.add_subplot()
@@ -39,6 +40,7 @@ def curves(history: list[dict[str, Any]], names: Sequence[str], *, by: str, path
         if points:
             axes.plot(*zip(*points, strict=True), label=name.replace("_", " "), marker="o" if len(points) < 30 else "")
     axes.set_xlabel(by)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylabel(declaration(names[0]).quantity or declaration(names[0]).words)
     axes.grid(alpha=0.3)
     _legend(figure)
@@ -108,6 +110,7 @@ def forest(rows: Sequence[dict[str, Any]], metric: str, *, path: Path) -> bool:
 def bands(histories: dict[str, list[list[dict[str, Any]]]], name: str, *, by: str, path: Path) -> bool:
     """Draw `name` over `by`: for each arm the mean over its seeds, with a band from the lowest to the highest."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.add_subplot()
@@ -136,6 +139,7 @@ def bands(histories: dict[str, list[list[dict[str, Any]]]], name: str, *, by: st
     if not drawn:
         return False
     axes.set_xlabel(by)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylabel(name.replace("_", " "))
     axes.grid(alpha=0.3)
     _legend(figure)
