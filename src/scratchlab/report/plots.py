@@ -10,6 +10,11 @@ from scratchlab.files import in_one_step
 from scratchlab.runs.metrics import Better, Unit
 from scratchlab.runs.metrics import metric as declaration
 
+WIDE, HIGH = 5.6, 3.6
+"""Inches of a plot of the page: small, so that its words can be read on a phone."""
+LONG_NAME = 26
+"""Letters of a name of which two no longer stand side by side below a plot."""
+
 
 def smoothed(values: Sequence[float], width: int) -> list[float]:
     """Means over `width` values around each, so that a curve is not moved to the right; over fewer at the ends."""
@@ -86,7 +91,9 @@ def forest(rows: Sequence[dict[str, Any]], metric: str, *, path: Path) -> bool:
         return False
     declared = declaration(metric)
     scale = declared.scale
-    figure = Figure(figsize=(7, 1.3 + 0.4 * len(shown)), layout="constrained")
+    # as high as the curves that stand beside it, unless it has few bars or many
+    height = max(HIGH + 0.12 * (len(shown) + 1), 1.3 + 0.4 * len(shown)) if len(shown) > 2 else 2 + 0.6 * len(shown)
+    figure = Figure(figsize=(WIDE, height), layout="constrained")
     axes = figure.add_subplot()
     for place, row in enumerate(reversed(shown)):
         delta = row["delta"]
@@ -97,11 +104,11 @@ def forest(rows: Sequence[dict[str, Any]], metric: str, *, path: Path) -> bool:
         axes.plot(scale * delta["value"], place, "o", color=color, ms=6)
     axes.axvline(0, color="black", lw=0.8)
     axes.set_ylim(-0.6, len(shown) - 0.4)
-    axes.set_yticks(range(len(shown)), [_wrapped(row["name"]) for row in reversed(shown)], fontsize=8)
+    axes.set_yticks(range(len(shown)), [_wrapped(row["name"]) for row in reversed(shown)], fontsize=9)
     about = ["points"] if declared.unit is Unit.fraction else []
     about += [] if declared.better is Better.neither else [f"{declared.better.name} is better"]
-    told = f" ({', '.join(about)})" if about else ""
-    axes.set_xlabel(f"difference in {declared.words} from the baseline{told}")
+    told = f"\n({', '.join(about)})" if about else ""
+    axes.set_xlabel(f"difference in {declared.words}{told}")
     axes.grid(axis="x", alpha=0.3)
     _save(figure, path)
     return True
@@ -112,7 +119,7 @@ def bands(histories: dict[str, list[list[dict[str, Any]]]], name: str, *, by: st
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    figure = Figure(figsize=(WIDE, HIGH + 0.12 * len(histories)), layout="constrained")
     axes = figure.add_subplot()
     drawn = 0
     for label, runs in histories.items():
@@ -149,7 +156,9 @@ def bands(histories: dict[str, list[list[dict[str, Any]]]], name: str, *, by: st
 
 def _legend(figure: Any) -> None:
     """Below the axes, never on the data."""
-    figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
+    names = [text for axes in figure.axes for text in axes.get_legend_handles_labels()[1]]
+    columns = 1 if max(map(len, names), default=0) > LONG_NAME else 2
+    figure.legend(loc="outside lower center", ncols=columns, fontsize=9, frameon=False)
 
 
 def _wrapped(label: str) -> str:
@@ -158,7 +167,7 @@ def _wrapped(label: str) -> str:
 
 def _save(figure: Any, path: Path) -> None:
     with in_one_step(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=120)
+        figure.savefig(temporary, format="png", dpi=150)
 
 
 def heat_maps(

@@ -5,6 +5,9 @@ from collections.abc import Sequence
 FILE_WIDTH = 140
 """Columns of a table that is written to a file or a pipe, which have no width of their own."""
 
+SHORT = 10
+"""Letters of a column that is never folded."""
+
 
 def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table; long cells fold."""
@@ -14,8 +17,10 @@ def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> N
     from rich.text import Text
 
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
+    for place, column in enumerate(columns):
+        # what is short anyway would be broken within a word
+        short = max(len(str(cell)) for cell in (column, *(row[place] for row in rows))) <= SHORT
+        table.add_column(column, overflow="fold", no_wrap=short)
     for row in rows:
         table.add_row(*(Text(str(cell)) for cell in row))
     console = Console()
@@ -24,7 +29,9 @@ def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> N
     console.print(table)
 
 
-def say(text: str) -> None:
+def say(text: str, *, prose: bool = False) -> None:
+    """Print a line; on a terminal, `prose` breaks between words, and what may be copied stays one line."""
     from rich.console import Console
 
-    Console().print(text, highlight=False, soft_wrap=True, markup=False)
+    console = Console()
+    console.print(text, highlight=False, soft_wrap=not (prose and console.is_terminal), markup=False)
