@@ -31,9 +31,9 @@ def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> N
 
 
 def _widths(columns: Sequence[Sequence[str]], width: int) -> list[int]:
-    """How wide each column is: all its lines if there is room, else its longest word, and more for those that need the least more.
+    """How wide each column is: all its lines if there is room, else its longest word at least.
 
-    Where even the words have no room, the longest of them are broken, and no others.
+    What is left goes to those that need the least more. Where even the words have no room, only the longest are broken.
     """
     room = width - BETWEEN * len(columns)
     lines = [max(len(line) for text in texts for line in text.split("\n")) for texts in columns]
