@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # an environment variable and not -c, so that the versions of build tools are held too
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 
-.PHONY: quickstart quickstart-real test lint slow judge mutants bench clean
+.PHONY: quickstart quickstart-real test lint slow judge mutants rehearsal bench clean
 
 quickstart: $(VENV)/installed
 	$(BIN)/scratchlab experiment=quickstart
@@ -30,6 +30,10 @@ slow: $(VENV)/installed-dev
 # one small change at a time in the modules that decide numbers: do their tests notice? `make mutants ARGS="--sample 10"`
 mutants: $(VENV)/installed-dev
 	$(BIN)/python tests/mutants.py $(ARGS)
+
+# random weights in the place of OpenAI's, through every experiment that needs them: `make rehearsal ARGS="FOLDER --sizes 124M"`
+rehearsal: $(VENV)/installed-dev
+	$(BIN)/python tests/rehearsal.py $(ARGS)
 
 # against the author's package, transformers and peft, on a quiet machine: tables and plot in docs/benchmarks.md
 bench: $(VENV)/installed-bench

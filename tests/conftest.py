@@ -2,11 +2,11 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from forked import Commands
 
 from scratchlab.assets import catalogue
 from scratchlab.assets.fetch import Asset, fetch
@@ -56,13 +56,15 @@ def vocabulary(request: pytest.FixtureRequest) -> None:
             pytest.skip(str(error).splitlines()[0])
 
 
+COMMANDS = Commands()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forked_commands() -> Iterator[None]:
+    yield
+    COMMANDS.close()
+
+
 def command(*words: str, cwd: Path, timeout: float = 240, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run `scratchlab` in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "scratchlab", *words],
-        cwd=cwd,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-    )
+    return COMMANDS.run(words, cwd, os.environ | environment, timeout)

@@ -17,11 +17,13 @@ from unittest.mock import patch
 
 from scratchlab.launch import compose
 from scratchlab.launch.execute import run
+from scratchlab.matching import matches
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
-SELECT = {"smol_ch06": "smol_ch06_*"}
+SELECT = {"smol_ch06": "smol_ch06_*", "numbers": "ch0[2-5]*,ch06_row10*,ch07_bonus*,ch[ADE]*"}
 """What a folder of results is about."""
 BASELINE = {"smol_ch06": "smol_ch06_row01_baseline"}
+"""Of those that compare arms."""
 BUNDLE = "bundle.zip"
 
 
@@ -36,13 +38,12 @@ def pages(bundle: Path, name: str, folder: Path) -> dict[str, str]:
     words = [f"select='{SELECT[name]}'", f"out={folder / 'outputs'}"]
     # from the bundle alone: what is told with the data at hand would differ from machine to machine
     with patch.dict(os.environ, {"SCRATCHLAB_MIRROR": "", "SCRATCHLAB_CACHE": str(folder / "cache")}):
-        compared = Path(run(compose.compose(["task=compare", f"baseline={BASELINE[name]}", *words]))["folder"])
         reproduced = Path(run(compose.compose(["task=reproduce", *words]))["folder"])
-    return {
-        "table.md": (compared / "table.md").read_text(encoding="utf-8"),
-        "table.csv": (compared / "table.csv").read_text(encoding="utf-8"),
-        "findings.md": (reproduced / "findings.md").read_text(encoding="utf-8"),
-    }
+        if name not in BASELINE:
+            return {page: (reproduced / page).read_text(encoding="utf-8") for page in ("experiments.md", "verdicts.md")}
+        compared = Path(run(compose.compose(["task=compare", f"baseline={BASELINE[name]}", *words]))["folder"])
+    made = {page: (compared / page).read_text(encoding="utf-8") for page in ("table.md", "table.csv")}
+    return made | {"findings.md": (reproduced / "findings.md").read_text(encoding="utf-8")}
 
 
 def main() -> None:
@@ -51,11 +52,11 @@ def main() -> None:
     place.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         outputs = Path(folder) / "packed" / "outputs"
-        for record in sorted(made.glob(SELECT[name])):
+        for record in sorted(path for path in made.iterdir() if matches(path.name, SELECT[name])):
             shutil.copytree(record, outputs / record.name)
         for config in outputs.rglob("config.yaml"):  # where they were made is nobody's business, and no part of a run
             config.write_text(re.sub(r"^out: .*$", "out: outputs", config.read_text(), flags=re.MULTILINE))
-        words = [f"select='{SELECT[name]}'", f"baseline={BASELINE[name]}", f"out={outputs}"]
+        words = [f"select='{SELECT[name]}'", f"baseline={BASELINE.get(name, '')}", f"out={outputs}"]
         shutil.copyfile(Path(run(compose.compose(["task=bundle", *words]))["folder"]) / BUNDLE, place / BUNDLE)
         for file, text in pages(place / BUNDLE, name, Path(folder) / "pages").items():
             (place / file).write_text(text, encoding="utf-8")

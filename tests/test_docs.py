@@ -81,13 +81,14 @@ def test_every_link_between_pages_leads_to_one(page: Path) -> None:
 
 
 @pytest.mark.vocabulary
-def test_the_page_about_python_runs_from_its_first_block_to_its_last(
+def test_the_pages_about_python_run_from_their_first_block_to_their_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
-    for block in blocks(DOCS / "python.md", "python"):
-        exec(compile(block, "python.md", "exec"), names)
+    for page in (DOCS / "python.md", ROOT / "README.md"):
+        for block in blocks(page, "python"):
+            exec(compile(block, page.name, "exec"), names)
     said = capsys.readouterr().out
     assert "nearest: lr" in said and "REPRODUCED" in said
     assert len(list((tmp_path / "outputs" / "quickstart").iterdir())) == 4

@@ -91,6 +91,40 @@ def test_a_configuration_that_says_too_little_or_no_longer_fits_does_not_speak(t
         assert found.verdict is Verdict.NOT_COMPARABLE and said in found.reason
 
 
+CONTINUED = "ch05_4_continue"
+
+
+@pytest.mark.parametrize(
+    ("base", "said"),
+    [
+        ("as published", ""),
+        ("train.epochs=1", "went on from"),
+        ("seed=124", "went on from"),
+        (None, "went on from a run that it does not name"),
+    ],
+)
+def test_a_run_that_went_on_from_another_speaks_if_that_one_was_as_published(
+    tmp_path: Path, base: str | None, said: str
+) -> None:
+    went_on_from = {} if base is None else {"continue_run": _base(base)}
+    recorded(
+        *(tmp_path, 123),
+        name=CONTINUED,
+        hashes={"data": catalogue.VERDICT.sha256} | went_on_from,
+        metrics={"last_val_loss": 6.614},
+    )
+    found = verdict(tmp_path, CONTINUED, metric="last_val_loss", kind="close", value=6.614, n=None)
+    if said:
+        assert found.verdict is Verdict.NOT_COMPARABLE and said in found.reason
+    else:
+        assert found.verdict is Verdict.REPRODUCED
+
+
+def _base(override: str) -> str:
+    words = [] if override == "as published" else [override]
+    return fingerprint(compose.compose(["experiment=ch05_main", "seed=123", *words]))
+
+
 def test_a_run_made_from_python_is_held_against_the_experiment_like_any_other(tmp_path: Path) -> None:
     tiny = [word for word in (*TINY, *GENERATED) if word != "weights=random"]
     config = compose.compose([f"experiment={ROW10}", *tiny, f"out={tmp_path}"])

@@ -13,6 +13,7 @@ import pytest
 from conftest import GENERATED, TINY, command
 from synthetic import write_run
 
+import scratchlab
 from scratchlab.__main__ import run
 from scratchlab.book import claims
 from scratchlab.book.experiments import Experiment, read_all
@@ -41,7 +42,8 @@ LAUNCHERS = [
 
 
 def sweep(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return command("-m", *words, cwd=cwd, COLUMNS="200", **PLUGINS, **environment)
+    plugins = PLUGINS if "hydra/launcher=apart" in words else {}
+    return command("-m", *words, cwd=cwd, COLUMNS="200", **plugins, **environment)
 
 
 def statuses(out: Path) -> list[str]:
@@ -135,7 +137,7 @@ def test_a_record_keeps_the_choices_that_were_typed(tmp_path: Path) -> None:
     assert job.state == "done"
     assert read_run(job.folder).choices == job.choices
     assert job.choices["position"] == "first" and job.choices["data"] == "messages" and "seed" not in job.choices
-    assert record.read(tmp_path)["choices"][0] == job.choices
+    assert scratchlab.read(tmp_path)["choices"][0] == job.choices
 
 
 def test_a_run_made_from_python_keeps_the_choices_it_is_given_or_none(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from scratchlab.assets import catalogue
 from scratchlab.book import claims, experiments
 from scratchlab.evidence import compare, confounds, goldens
 from scratchlab.evidence.baseline import choose_baseline, choose_metric
-from scratchlab.evidence.runs import arms, by_name, read_runs
+from scratchlab.evidence.runs import arms, by_name, read_run, read_runs
 from scratchlab.evidence.verdicts import Decision, Verdict, decide
 from scratchlab.judging import scores
 from scratchlab.launch import compose
@@ -129,8 +129,10 @@ def test_whatever_a_task_returns_is_declared(task: str, place: Path, monkeypatch
     if task in ("judge", "calibrate"):
         monkeypatch.setattr(scores, "check", lambda config: None)
         monkeypatch.setattr(scores, "score", judged)
-    found = run(compose.compose(words))["metrics"]
-    assert found and not [name for name in found if name not in METRICS]
+    made = run(compose.compose(words))
+    assert made["metrics"] and not [name for name in made["metrics"] if name not in METRICS]
+    if TASKS[task].schema().recorded:
+        assert not read_run(Path(made["folder"])).problems
 
 
 def test_every_task_is_run_here_or_named_with_what_it_returns() -> None:

@@ -162,7 +162,8 @@ def test_a_run_from_before_a_key_of_the_model_was_there_can_be_gone_on_from(text
     for key in ("family", "n_kv_heads", "ff_dim", "rope_theta", "norm_eps"):
         del written["model"][key]
     (first / "config.yaml").write_text(yaml.safe_dump(written))
-    pretrain(text, "continue_run=first", "name=on", "train.epochs=1")
+    on = pretrain(text, "continue_run=first", "name=on", "train.epochs=1")
+    assert json.loads((on / "result.json").read_text())["hashes"]["continue_run"] == first.name
 
 
 def test_no_checkpoint_is_left_unless_asked_for(text: Path) -> None:

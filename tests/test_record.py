@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from conftest import GENERATED, TINY
+from conftest import GENERATED, TINY, command
 
+import scratchlab
 from scratchlab.runs import record
 from scratchlab.runs.claim import Claim
 from scratchlab.runs.config import Run, TrackingConfig
@@ -122,12 +123,12 @@ def test_many_records_read_as_one_table(config: Measure, tmp_path: Path) -> None
     other = Measure(name="other", out=str(tmp_path))
     with pytest.raises(ValueError):
         keep(other, fail)
-    table = record.read(tmp_path)
+    table = scratchlab.read(tmp_path)
     assert len(table) == 4
     assert sorted(table["seed"]) == [1, 2, 3, 123]
     assert set(table["metrics.twice"].dropna()) == {2.0} and set(table["config.value"]) == {1.0}
-    assert list(record.read(tmp_path, "oth*")["status"]) == ["failed"]
-    assert record.read(tmp_path, "nothing").empty
+    assert list(scratchlab.read(tmp_path, "oth*")["status"]) == ["failed"]
+    assert scratchlab.read(tmp_path, "nothing").empty
 
 
 def start_training(cwd: Path, epochs: int) -> tuple[subprocess.Popen[str], list[str]]:
@@ -165,9 +166,7 @@ def test_a_killed_run_leaves_a_readable_record_or_none_and_can_be_run_again(numb
         assert result is not None and result["status"] == "interrupted"
         assert process.returncode == (143 if number == signal.SIGTERM else 130)
     assert record.read_history(folder), "what was measured before stays readable"
-    again = subprocess.run(
-        [sys.executable, "-m", "scratchlab", *words], cwd=tmp_path, capture_output=True, text=True, timeout=250
-    )
+    again = command(*words, cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     result = record.read_result(folder)
     assert result is not None and result["status"] == "done"

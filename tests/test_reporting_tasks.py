@@ -19,7 +19,7 @@ from scratchlab.evidence.missing import missing_runs
 from scratchlab.evidence.reading import seed_list
 from scratchlab.evidence.runs import read_run, read_runs
 from scratchlab.launch.ablation import CONTROL_SHIFT, Design, arms
-from scratchlab.report.verdicts import coverage
+from scratchlab.report.verdicts import by_experiment, coverage
 from scratchlab.runs.registry import TASKS
 from scratchlab.tasks.compare import Compare
 from scratchlab.tasks.reproduce import Reproduce
@@ -63,6 +63,21 @@ def test_the_exit_code_is_1_only_for_a_claim_that_is_not_reproduced(tmp_path: Pa
     assert {("good", "REPRODUCED"), ("bad", "NOT_REPRODUCED"), ("ch06_row08_xl", "NOT_RUN")} <= found
     keys = "experiment metric kind verdict reported measured interval seeds reason source".split()
     assert all(set(keys) <= set(row) for rows in written for row in rows)
+
+
+def test_the_short_table_counts_what_is_as_printed_and_shows_what_is_not() -> None:
+    common = {"experiment": "one", "kind": "exact", "verdict": "REPRODUCED"}
+    rows: list[dict[str, Any]] = [
+        common | {"metric": "ids", "reported": [1, 2], "measured": [1, 2]},
+        common | {"metric": "train_loss", "reported": 0.391, "measured": 0.390961},
+        common | {"metric": "test_accuracy", "reported": 0.95, "measured": 0.950001},
+        common | {"metric": "decoded", "reported": "a" * 70, "measured": "a" * 69 + "b", "verdict": "NOT_REPRODUCED"},
+        common | {"experiment": "two", "metric": "ids", "reported": [1], "measured": None, "verdict": "NOT_RUN"},
+    ]
+    _, (line,) = by_experiment(rows)
+    shown = "a" * 57 + "..."
+    numbers = f"2 equal; train loss 0.391 \u2192 0.390961; decoded {shown} \u2192 {shown}"
+    assert line == ["one", "4", "3 REPRODUCED, 1 NOT_REPRODUCED", numbers]
 
 
 def test_claims_are_selected_by_chapter_exercise_experiment_and_claim(tmp_path: Path) -> None:

@@ -59,3 +59,14 @@ def test_every_run_of_a_bundle_is_done() -> None:
         with zipfile.ZipFile(results.RESULTS / name / results.BUNDLE) as packed:
             done = [json.loads(packed.read(m))["status"] for m in packed.namelist() if m.endswith("result.json")]
         assert done and set(done) == {"done"}
+
+
+def test_what_reproduces_is_told_on_the_readme_as_the_bundle_has_it() -> None:
+    page = (results.RESULTS.parent / "README.md").read_text(encoding="utf-8")
+    told = page.partition("### What reproduces here")[2].partition("\n### ")[0].partition("\n## ")[0]
+    table = (results.RESULTS / "numbers" / "experiments.md").read_text(encoding="utf-8").partition("\n\n")[2]
+    assert table.strip() in told
+    claims = [int(count) for count in re.findall(r"^\| ch\w+ \| (\d+) \|", table, flags=re.MULTILINE)]
+    assert f"{sum(claims)} claims" in " ".join(told.split()) and f"of {len(claims)} experiments" in " ".join(
+        told.split()
+    )

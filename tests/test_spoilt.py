@@ -76,6 +76,7 @@ SPOILT: dict[str, tuple[Callable[[Path], None], str]] = {
     "predictions of other numbers": (result(metrics={"test_accuracy": 0.5}), "test_accuracy is said to be 0.5"),
     "a configuration that is a list": (text("config.yaml", "- 1\n"), "config.yaml is no mapping but [1]"),
     "a configuration that is no YAML": (text("config.yaml", "a: [1"), "config.yaml cannot be read"),
+    "a configuration with a key twice": (text("config.yaml", "a: {b: 1, b: 2}"), "the key 'b' stands there twice"),
     "a configuration without end": (text("config.yaml", "a: &a [*a]\n"), "nested deeper than"),
     "claims that are text": (result(claims="all"), "claims are 'all', must be a list"),
     "a claim that is none": (result(claims=[{"metric": "x"}]), "lacks source"),

@@ -153,7 +153,7 @@ TABLE = [
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 110, 140, 300])
-def test_a_table_breaks_between_words_where_there_is_room_and_else_the_longest_words_only(width: int) -> None:
+def test_a_table_fits_any_width_and_breaks_between_words_where_there_is_room(width: int) -> None:
     widths = terminal._widths(TABLE, width)
     words = [max(len(word) for text in texts for word in text.split()) for texts in TABLE]
     assert sum(widths) <= width - 2 * len(TABLE) and min(widths) > 0
@@ -162,8 +162,6 @@ def test_a_table_breaks_between_words_where_there_is_room_and_else_the_longest_w
         assert not broken
     if width >= 80:
         assert broken in ([], [max(words)]), "a name may be, no word of the others"
-    unbroken = [word for word, room in zip(words, widths, strict=True) if room >= word]
-    assert not broken or min(broken) >= max(unbroken)
     if width == 300:
         assert widths == [max(map(len, texts)) for texts in TABLE], "no wider than what is there"
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from scratchlab.model import compute, tune, vocabulary_loss
-from scratchlab.model.config import GPTConfig, ModelConfig, Trainable, TuneConfig
+from scratchlab.model.config import GPTConfig, ModelConfig, Position, Trainable, TuneConfig
 from scratchlab.model.decoder import Decoder
 from scratchlab.model.gpt import GPT
 from scratchlab.model.llama import Llama
@@ -151,13 +151,17 @@ def test_a_head_that_is_no_plain_matrix_is_refused() -> None:
         vocabulary_loss.vocabulary_loss(model, torch.randn(ROWS + 1, 16), torch.zeros(ROWS + 1, dtype=torch.long))
 
 
-def test_frozen_weights_rounded_once_train_as_autocast_does_to_the_bit() -> None:
+@pytest.mark.parametrize("classes", [False, True])
+def test_frozen_weights_rounded_once_train_as_autocast_does_to_the_bit(classes: bool) -> None:
     model = gpt(Trainable.lora)
-    batch = torch.randint(V, (3, 20)), torch.randint(V, (3, 20))
+    machine = compute.prepare(BFLOAT16)
+    batch = torch.randint(V, (3, 20)), torch.randint(V, (3,) if classes else (3, 20))
     found = []
     for checkpoints in (True, False):  # with checkpoints, nothing is rounded before
         model.checkpoints = checkpoints
-        loss_of = evaluate.target_loss(model, compute.prepare(BFLOAT16))
+        loss_of = evaluate.target_loss(model, machine)
+        if classes:
+            loss_of = evaluate.class_loss(evaluate.class_logits_of(model, machine, Position.last), machine, -100)
         model.zero_grad()
         for _ in range(2):
             loss = loss_of(batch)

@@ -4,15 +4,19 @@ Overrides are given as they are typed (`"experiment=quickstart", "model=gpt2_sma
 no dot (`seed=124, out=Path("outputs")`). Paths are text or `Path`.
 """
 
+import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import yaml
 
 from scratchlab.book import experiments
 from scratchlab.cli import mistakes
 from scratchlab.evidence import gather
 from scratchlab.evidence.gather import Comparison
 from scratchlab.evidence.runs import RunRecord, arms, read_run, read_runs
+from scratchlab.files import dotted, read_yaml
 from scratchlab.launch import compose as composing
 from scratchlab.launch import execute, jobs
 from scratchlab.launch.published import Compositions
@@ -22,6 +26,8 @@ from scratchlab.runs.config import Run
 
 if TYPE_CHECKING:
     import pandas as pd
+
+log = logging.getLogger(__name__)
 
 Place = str | Path
 
@@ -63,8 +69,27 @@ def run(*what: str | Run, **keys: Any) -> RunRecord:
 
 
 def read(out: Place = "outputs", select: str = "*") -> "pd.DataFrame":
-    """One row a run that came to an end; `select`: globs over names, comma-separated. See `runs.record.read`."""
-    return record.read(out, select)
+    """One row a run that came to an end: result fields, `metrics.*`, `config.*` and `folder`.
+
+    `select`: globs over names, comma-separated. Nested fields get dotted names; lists stay lists. A record that cannot
+    be read is left out with a warning that names it.
+    """
+    import pandas as pd
+
+    rows = []
+    for folder in record.folders(out, select):
+        try:
+            result, config = record.result_or_warning(folder), read_yaml(folder / record.CONFIG)
+        except (OSError, yaml.YAMLError) as error:
+            log.warning("%s is left out: %s", folder / record.CONFIG, " ".join(str(error).split()))
+            continue
+        if result is not None:
+            rows.append(
+                {"folder": str(folder)}
+                | dotted(result, keep=("claims", "changes", "choices", "no_effect"))
+                | dotted({"config": config}, keep=("config.claims",))
+            )
+    return pd.DataFrame(rows)
 
 
 def compare(

@@ -53,6 +53,29 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_once)
 
 
+class _Once(LOADER):  # type: ignore[misc, valid-type]
+    """YAML in which no mapping has a key twice; the format forbids it, and the loader as it comes takes the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        met: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in met:
+                problem = f"the key {key.value[:40]!r} stands there twice"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+            met.add(str(key.value))
+        return super().construct_mapping(node, deep=deep)
+
+
+def read_yaml(path: Path) -> Any:
+    """A file of YAML that can be read in one way only.
+
+    Raises:
+        yaml.YAMLError: it is no YAML, or a mapping in it has a key twice.
+        OSError: it cannot be read.
+    """
+    return yaml.load(path.read_text(encoding="utf-8"), Loader=_Once)
+
+
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from scratchlab.files import LOADER, dotted, resource
+from scratchlab.files import dotted, read_yaml, resource
 from scratchlab.matching import matches, nearest
 
 
@@ -79,7 +79,7 @@ class Experiment:
 
 def task_options(task: str) -> dict[str, str]:
     """The options that a task's own file chooses, by group."""
-    content = yaml.safe_load((resource("conf") / "task" / f"{task}.yaml").read_text(encoding="utf-8"))
+    content = read_yaml(resource("conf") / "task" / f"{task}.yaml")
     entries = [entry for entry in content["defaults"] if isinstance(entry, dict)]
     return {group.lstrip("/"): option for entry in entries for group, option in entry.items()}
 
@@ -122,7 +122,7 @@ def read(path: Path) -> Experiment:
         ValueError: the file is no YAML mapping, or chooses no task.
     """
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)
+        content = read_yaml(path)
     except yaml.YAMLError as error:
         raise ValueError(f"{path} is no YAML: {error}") from None
     if not isinstance(content, dict):

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-import yaml
-
+from scratchlab.files import read_yaml
 from scratchlab.matching import matches
 
 
@@ -32,5 +31,5 @@ class Explanation:
 
 @cache
 def read() -> list[Explanation]:
-    content = yaml.safe_load((Path(__file__).parent / "explanations.yaml").read_text(encoding="utf-8"))
+    content = read_yaml(Path(__file__).parent / "explanations.yaml")
     return [Explanation(**entry) for entry in content]

@@ -6,9 +6,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from scratchlab.book.claims import Stated
+from scratchlab.files import read_yaml
 from scratchlab.runs.claim import Direction
 
 IN_LOG = "_in_log"
@@ -117,4 +116,4 @@ def parse(content: dict[str, Any]) -> Printed:
 @cache
 def read() -> Printed:
     """What this package knows of what was printed."""
-    return parse(yaml.safe_load((Path(__file__).parent / "printed.yaml").read_text(encoding="utf-8")))
+    return parse(read_yaml(Path(__file__).parent / "printed.yaml"))

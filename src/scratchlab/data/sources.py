@@ -9,13 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
-
 from scratchlab.assets import catalogue
 from scratchlab.assets.fetch import Asset, fetch, sha256
 from scratchlab.book.experiments import Experiment, task_options
 from scratchlab.data import generated, readers
-from scratchlab.files import resource
+from scratchlab.files import read_yaml, resource
 from scratchlab.matching import nearest
 
 if TYPE_CHECKING:
@@ -186,7 +184,7 @@ def needed_by(experiment: Experiment) -> list[str]:
     file = resource("conf") / "data" / f"{option}.yaml"
     if not file.is_file():
         return [f"what data={option} names"]  # an option of the user's own, from a folder named by --config-dir
-    chosen = yaml.safe_load(file.read_text(encoding="utf-8")) | experiment.content.get("data", {})
+    chosen = read_yaml(file) | experiment.content.get("data", {})
     if chosen["source"] == FILE:
         return [chosen.get("path") or "a file (data.path)"]
     return [needs] if (needs := SOURCES[chosen["source"]].needs) else []

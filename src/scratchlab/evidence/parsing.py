@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from scratchlab.book import claims
-from scratchlab.files import LOADER, read_json, with_numbers
+from scratchlab.files import read_json, read_yaml, with_numbers
 from scratchlab.runs import record
 from scratchlab.runs.claim import Claim, ClaimKind
 from scratchlab.runs.metrics import METRICS, Unit
@@ -28,7 +28,7 @@ TEXTS, NUMBERS, MAPPINGS, OF_TEXTS = (
 )
 """The fields of a result by what they are."""
 NUMBER_UNITS = (Unit.fraction, Unit.points, Unit.nats, Unit.bits, Unit.ratio)
-"""Of what has one of these units, every metric is one number."""
+"""Of what has one of these units, every metric is one number, unless it is declared to be a table."""
 
 
 def config(folder: Path) -> tuple[dict[str, Any], str]:
@@ -37,7 +37,7 @@ def config(folder: Path) -> tuple[dict[str, Any], str]:
     if not path.is_file():
         return {}, ""
     try:
-        found = yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)
+        found = read_yaml(path)
         if not isinstance(found, dict):
             return {}, f"{record.CONFIG} is no mapping but {_what(found)}"
         return _with_text_keys(found), ""
@@ -100,8 +100,8 @@ def metrics(stated: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     kept, wrong = {}, {}
     for name, value in with_numbers(stated).items():
         declared = METRICS.get(name)
-        problem = ""
-        if value is not None and declared is not None and declared.unit in NUMBER_UNITS and not is_number(value):
+        problem, single = "", declared is not None and declared.unit in NUMBER_UNITS and not declared.table
+        if value is not None and single and not is_number(value):
             problem = "it must be one number"
         elif _beyond(value):
             problem = "no run measures more than 3.4e38"

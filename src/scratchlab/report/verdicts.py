@@ -8,11 +8,13 @@ from typing import Any
 from scratchlab.book.exercises import EXERCISES, numbers, part
 from scratchlab.book.experiments import Experiment
 from scratchlab.evidence.verdicts import Answer
+from scratchlab.runs.checks import is_number
 from scratchlab.runs.claim import ClaimKind
 from scratchlab.runs.metrics import Metric, metric
 
 COLUMNS = ["experiment", "claim", "published", "measured", "interval", "seeds", "verdict", "why"]
 FINDING = ["experiment", "published words", "of", "asked as", "measured", "interval", "seeds", "answer", "why"]
+SHORT = ["experiment", "claims", "verdict", "published \u2192 measured"]
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -50,6 +52,28 @@ def finding_cells(rows: Rows) -> tuple[list[str], list[list[str]]]:
         ]
         for row in rows
     ]
+
+
+def by_experiment(rows: Rows) -> tuple[list[str], list[list[str]]]:
+    """Column names and cells of the short table: a line an experiment of which something was judged."""
+    judged: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        if row["verdict"] != "NOT_RUN":
+            judged.setdefault(row["experiment"], []).append(row)
+    return SHORT, [[name, str(len(of)), _state([name], of), "; ".join(_numbers(of))] for name, of in judged.items()]
+
+
+def _numbers(rows: Rows) -> list[str]:
+    """How many values came out as printed, and the others, with what was printed."""
+    equal, others = 0, []
+    for row in rows:
+        of = metric(row["metric"])
+        sides = of.shown(row["reported"]), of.shown(row["measured"])
+        if row["reported"] == row["measured"] or (sides[0] == sides[1] and is_number(row["measured"])):
+            equal += 1
+        else:
+            others.append(f"{of.words} {sides[0]} \u2192 {sides[1]}")
+    return [f"{equal} equal"] * bool(equal) + others
 
 
 def _difference(of: Metric, value: Any) -> str:

@@ -147,8 +147,13 @@ def fingerprint(config: Configuration, without: tuple[str, ...] = (), idle: Iter
     `without`: parts of the configuration, such as `judge`, that act only on what is not asked about.
     `idle`: keys that are known to have no effect, besides those that the configuration says itself.
     """
-    flat = {key: _equal(value) for key, value in matters(config, idle).items() if key.split(".")[0] not in without}
-    content = {"task": config.task, "revision": config.revision, "config": flat}
+    flat = {key: value for key, value in matters(config, idle).items() if key.split(".")[0] not in without}
+    return digest(config.task, config.revision, flat)
+
+
+def digest(task: str, revision: int, acting: Mapping[str, Any]) -> str:
+    """The fingerprint of what acts in a run, as `matters` gives it."""
+    content = {"task": task, "revision": revision, "config": {key: _equal(value) for key, value in acting.items()}}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -69,6 +69,8 @@ class Metric:
     """Half-width beyond which a prediction interval tells nothing; 0: 5% of the printed value."""
     items: int = 0
     """It is a share of right predictions: of so many examples in the book's split, where a record holds none."""
+    table: bool = False
+    """It is a number for each of several settings, not one."""
     seedless: bool = False
     """No seed moves it: it is counted from shapes, settings or a text."""
     from_predictions: bool = False

@@ -130,8 +130,8 @@ def _of_texts() -> Iterator[Metric]:
     for way in ("temperature_0", "top_k_1", "sampling"):
         yield Metric(f"distinct_texts_{way}", Unit.count)
     for side in ("", "low_", "high_"):
-        yield Metric(f"{side}entropy_bits", Unit.bits)
-        yield from _alike(f"{side}distinct_1 {side}distinct_2 {side}repetition", Unit.fraction)
+        yield Metric(f"{side}entropy_bits", Unit.bits, table=not side)
+        yield from _alike(f"{side}distinct_1 {side}distinct_2 {side}repetition", Unit.fraction, table=not side)
     yield from _alike("counts word_counts word_count", Unit.count)
     yield from _alike("probabilities word_probability word_probability_rounded word_p", Unit.value)
     yield from _alike("word_share word_share_low word_share_high", Unit.fraction)

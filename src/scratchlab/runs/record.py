@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from scratchlab.files import LOADER, dotted, to_json, with_numbers
+from scratchlab.files import to_json, with_numbers
 from scratchlab.files import write_atomically as write_atomically  # offered here too
 from scratchlab.matching import matches
 from scratchlab.runs import environment
@@ -30,7 +30,7 @@ from scratchlab.runs.signals import ending_once
 from scratchlab.runs.tracking import Tracker
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 log = logging.getLogger(__name__)
 
@@ -276,24 +276,3 @@ def folders(out: Path | str, select: str = "*") -> list[Path]:
     """Folders of the runs below `out` whose names match one of the comma-separated globs, in order of name."""
     every = Path(out).glob(f"*/*/{CONFIG}")
     return sorted(path.parent for path in every if matches(path.parent.parent.name, select))
-
-
-def read(out: Path | str, select: str = "*") -> "pd.DataFrame":
-    """One row a run that came to an end: result fields, `metrics.*`, `config.*` and `folder`.
-
-    Nested result fields get dotted names; lists stay lists.
-    """
-    import pandas as pd
-
-    rows = []
-    for folder in folders(out, select):
-        result = result_or_warning(folder)
-        if result is None:
-            continue
-        config = yaml.load((folder / CONFIG).read_text(encoding="utf-8"), Loader=LOADER)
-        rows.append(
-            {"folder": str(folder)}
-            | dotted(result, keep=("claims", "changes", "choices", "no_effect"))
-            | dotted({"config": config}, keep=("config.claims",))
-        )
-    return pd.DataFrame(rows)

@@ -153,15 +153,13 @@ def of_file(what: str, parts: "Iterable[Asset]", wait: float) -> Finding:
 
 def services(config: Doctor) -> Iterator[Finding]:
     from scratchlab.assets.fetch import Web, reachable
-    from scratchlab.files import LOADER, resource
+    from scratchlab.files import read_yaml, resource
     from scratchlab.runs import tracking
 
     login = tracking.logged_in()
     yield "W&B", "logged in" if login else "no login", "" if login else "`wandb login` for tracking=wandb; else offline"
-    import yaml
-
     for name in ("ollama", "openai"):
-        settings = yaml.load((resource("conf") / "judge" / f"{name}.yaml").read_text(encoding="utf-8"), Loader=LOADER)
+        settings = read_yaml(resource("conf") / "judge" / f"{name}.yaml")
         url = settings["url"]
         there = reachable(Web(url), config.wait)
         advice = "" if there else f"for judge={name}: start one, or judge.url=http://HOST:PORT"

@@ -107,6 +107,8 @@ def pretrain(config: Pretrain, record: "Record") -> dict[str, Any]:
     machine = compute.prepare(config.compute)
     record.device = machine.name
     start = config.start()
+    if start is not config.weights:
+        record.hashes[config.goes_on_from] = continued.run_of(Path(start.path))
     loaders = corpus.loaders(
         corpus.read(config.data),
         config.data,
@@ -141,9 +143,8 @@ def pretrain(config: Pretrain, record: "Record") -> dict[str, Any]:
     seen = fit.fit(parts, config.train, record, before, what=config.name)
     with evaluate.evaluating(model):
         metrics = losses(None)
-    metrics |= {f"first_{name}": value for name, value in seen.first.items()}
-    metrics |= {f"last_{name}": value for name, value in seen.last.items()}
+    ends = {"first": seen.first, "last": seen.last}
+    metrics |= {f"{end}_{name}": value for end, found in ends.items() for name, value in found.items()}
     if config.save_checkpoint:
-        weights.save_state(model, record.folder / continued.CHECKPOINT, optimizer)
-        weights.save_state(model, record.folder / continued.WEIGHTS)
+        continued.leave(model, optimizer, record.folder)
     return metrics | seen.metrics(model)

@@ -59,7 +59,7 @@ def reproduce(config: Reproduce, record: "Record") -> dict[str, Any]:
     from scratchlab.evidence.verdicts import Answer, Verdict, decide, misses, row
     from scratchlab.launch import jobs, plan, plan_table
     from scratchlab.launch.published import Compositions
-    from scratchlab.report import terminal
+    from scratchlab.report import formats, terminal
     from scratchlab.report import verdicts as tables
 
     files = experiments.read_all()
@@ -78,6 +78,7 @@ def reproduce(config: Reproduce, record: "Record") -> dict[str, Any]:
     counts, answers = (Counter(r["verdict"] for r in part) for part in (rows, asked))
     missed = misses(found)
     show(record, "verdicts", rows, "published claims", *tables.cells(rows))
+    record.write_text("experiments.md", formats.texts(*tables.by_experiment(rows), title="By experiment")["md"])
     terminal.say(", ".join(f"{counts[v.name]} {v.name}" for v in Verdict))
     if asked:
         show(record, "findings", asked, "findings asked of another model", *tables.finding_cells(asked))

@@ -36,12 +36,10 @@ class PromptConfig:
 
 def templates() -> dict[str, PromptConfig]:
     """Every template in conf/prompt, by name."""
-    import yaml
-
-    from scratchlab.files import resource
+    from scratchlab.files import read_yaml, resource
 
     files = sorted((resource("conf") / "prompt").glob("*.yaml"))
-    return {path.stem: PromptConfig(**yaml.safe_load(path.read_text(encoding="utf-8"))) for path in files}
+    return {path.stem: PromptConfig(**read_yaml(path)) for path in files}
 
 
 def render(prompt: PromptConfig, entry: Mapping[str, str]) -> tuple[str, str]:

@@ -1,15 +1,32 @@
 """Go on from what another run has trained: find the checkpoint that it left."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import yaml
-
+from scratchlab.files import read_yaml
 from scratchlab.model.config import ModelConfig
 from scratchlab.runs.identity import as_before, plain
 from scratchlab.runs.record import CONFIG, folders, result_or_warning
 
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
 CHECKPOINT, WEIGHTS = "checkpoint/model_and_optimizer.pth", "checkpoint/model.safetensors"
 """Where a run leaves its model, below its folder: in the book's layout, and for other programs."""
+
+
+def leave(model: "nn.Module", optimizer: "torch.optim.Optimizer", folder: Path) -> None:
+    """Write what another run can go on from into a run's folder."""
+    from scratchlab.model import weights
+
+    weights.save_state(model, folder / CHECKPOINT, optimizer)
+    weights.save_state(model, folder / WEIGHTS)
+
+
+def run_of(checkpoint: Path) -> str:
+    """The fingerprint of the run that left a checkpoint."""
+    return checkpoint.parents[1].name
 
 
 def checkpoint_of(name: str, *, out: str, seed: int, model: ModelConfig) -> Path:
@@ -22,7 +39,7 @@ def checkpoint_of(name: str, *, out: str, seed: int, model: ModelConfig) -> Path
     before = as_before(type(model))  # what a record means that is older than some of a model's keys
     found, tried = [], []
     for folder in folders(out, name):
-        then = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
+        then = read_yaml(folder / CONFIG)
         result = result_or_warning(folder)
         if isinstance(then, dict):
             then["model"] = before | (then.get("model") or {})

@@ -75,10 +75,10 @@ def target_loss(model: Decoder, machine: Compute) -> Callable[[instructions.Batc
 
 def class_logits_of(model: Decoder, machine: Compute, position: Position) -> Callable[[Any], Tensor]:
     """A batch, whose first part are ids (B, T), to class logits (B, classes), read at `position`."""
-    only_needed = needed_only(model, machine)
+    only_needed, frozen = needed_only(model, machine), RoundedFrozen(model)
 
     def logits_of(batch: Any) -> Tensor:
-        with machine.autocast():
+        with machine.autocast(), frozen():
             return class_logits(model, batch[0].to(machine.device), position, only_needed=only_needed())
 
     return logits_of

@@ -5,12 +5,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from scratchlab.book.experiments import Experiment
-from scratchlab.evidence.configuration import Published, differences, misprint
+from scratchlab.evidence.configuration import Published, differences, misprint, typed
 from scratchlab.evidence.remarks import ending
 from scratchlab.evidence.runs import RunRecord
+from scratchlab.runs import identity
 from scratchlab.runs.checks import is_number
 from scratchlab.runs.claim import Claim, ClaimKind
 from scratchlab.runs.metrics import Unit, metric
+from scratchlab.runs.registry import TASKS
 
 JUDGE = "judge."
 """Who scores the answers is how a run is measured, not what was run: these keys alter no experiment."""
@@ -78,7 +80,7 @@ def otherwise(
         if not any(_same(run.config.get(key), one.strip()) for one in str(values).split(",")):
             found[key] = run.config.get(key)
     found.pop("seed", None)
-    return _told(found, aside)
+    return _told(found, aside) or _other_base(run, published)
 
 
 def _other_start(run: RunRecord) -> str:
@@ -87,6 +89,22 @@ def _other_start(run: RunRecord) -> str:
     if source == "random" or run.hashes.get("weights") != "random":
         return ""
     return f"config.yaml says weights.source={source}, the hash of the weights says random"
+
+
+def _other_base(run: RunRecord, published: Published) -> str:
+    """Words for a record of a run that went on from one that was not as published; empty for all others."""
+    key = TASKS[run.task].schema().goes_on_from
+    if not key or not (name := run.config.get(key)) or key in typed(run).idle():
+        return ""
+    base = published(name)
+    if isinstance(base, str):
+        return base
+    schema = TASKS[run.task].schema()
+    same = {other: run.config[other] for other in ("seed", PRECISION) if other in run.config}
+    wanted = identity.digest(schema.task, schema.revision, identity.acting(dict(base) | same, schema))
+    if (found := run.hashes.get(key)) == wanted:
+        return ""
+    return f"{key}={name}: went on from {found or 'a run that it does not name'}, as published it is {wanted}"
 
 
 def any_format(claim: Claim) -> bool:
