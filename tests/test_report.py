@@ -132,10 +132,10 @@ def test_a_browser_shows_it_without_errors_or_requests(page: Path, tmp_path: Pat
     frame = tmp_path / "frame.html"
     frame.write_text(
         f'<iframe src="page.html" style="width:{width}px;height:900px"></iframe>'
-        "<script>setTimeout(() => document.title = frames[0].document.title, 1500)</script>"
+        "<script>setInterval(() => document.title = frames[0].document.title, 100)</script>"
     )
     command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files"]
-    command += [f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr", "--virtual-time-budget=4000"]
+    command += [f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr", "--virtual-time-budget=10000"]
     done = subprocess.run(
         [*command, "--window-size=1600,1000", "--dump-dom", frame.as_uri()], capture_output=True, text=True, timeout=120
     )
