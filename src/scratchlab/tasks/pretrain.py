@@ -36,8 +36,7 @@ class Pretrain(TrainingRun):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_vocabulary(self.model)
-        length = self.train.max_length
-        if length is not None and length > self.model.context_length:
+        if (length := self.train.max_length or 0) > self.model.context_length:
             raise ValueError(
                 f"train.max_length={length}: beyond model.context_length={self.model.context_length}; "
                 f"possible: 1 to {self.model.context_length}"
