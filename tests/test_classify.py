@@ -90,7 +90,7 @@ def test_a_run_leaves_predictions_that_give_its_accuracies(tmp_path: Path) -> No
         right = sum(row["label"] == row["prediction"] for row in mine)
         assert right / size == pytest.approx(result["metrics"][f"{name}_accuracy"])
         assert all((float(row["probability"]) > 0.5) == (row["prediction"] == "1") for row in mine)
-    for name in ("loss.png", "accuracy.png"):
+    for name in ("loss.png", "accuracy.png", "pace.png"):
         assert (folder / name).read_bytes().startswith(b"\x89PNG")
     assert {"data", "weights"} & set(result["hashes"]) and "train_split" in result["hashes"]
 

@@ -5,15 +5,13 @@ from pathlib import Path
 from scratchlab.book import experiments
 from scratchlab.evidence.configuration import Published
 from scratchlab.evidence.gather import claims_about
-from scratchlab.evidence.runs import by_name, read_runs
+from scratchlab.evidence.records import Records
 from scratchlab.evidence.verdicts import decide, row
 
 
 def verdicts(out: Path | str, name: str, published: Published) -> dict[str, str]:
     """By claim, as `test_accuracy:score`, its verdict from all records below `out`; the last of two of one label."""
-    files = experiments.read_all()
-    about = claims_about(name, files, by_name(read_runs(out, name)))
-    names = dict.fromkeys((name, *(stated.claim.versus for stated in about if stated.claim.versus)))
-    runs = by_name(read_runs(out, ",".join(names)))
+    files, runs = experiments.read_all(), Records(out)
+    about = claims_about(name, files, runs)
     rows = [(stated, row(stated, decide(stated, runs, files, published))) for stated in about]
     return {stated.label.partition(":")[2]: found["verdict"] for stated, found in rows}

@@ -1,13 +1,15 @@
 """Do one run and keep its record."""
 
 import logging
+import shlex
 import sys
 from collections.abc import Mapping
 from typing import Any
 
+from scratchlab.launch.words import value as words_of
 from scratchlab.progress import on_a_terminal
 from scratchlab.runs import record
-from scratchlab.runs.config import Run, TrackingConfig
+from scratchlab.runs.config import OUT, Debug, Run, TrackingConfig
 from scratchlab.runs.identity import changes
 from scratchlab.runs.metrics import METRICS, metric, preferred
 from scratchlab.runs.registry import TASKS
@@ -67,10 +69,12 @@ def ending(config: Run, metrics: Mapping[str, Any], reused: bool) -> list[str]:
     lines.append(
         f"{'already done (force=true repeats it)' if reused else 'done'}: {folder} (all numbers: {record.RESULT})"
     )
-    if config.claims:
-        lines.append(f"next: scratchlab task=reproduce select={config.name}")
-    elif any(name in metrics for name in preferred()):
-        lines.append(f"next: scratchlab task=compare select={config.name}")
+    following = "reproduce" if config.claims else "compare"
+    if config.debug is not Debug.none:
+        lines.append(f"debug={config.debug.name}: a trial, no evidence; the run itself is the same command without it")
+    elif config.claims or any(name in metrics for name in preferred()):
+        where = [] if config.out == OUT else [f"out={words_of(config.out)}"]
+        lines.append(f"next: {shlex.join(['scratchlab', f'task={following}', f'select={config.name}', *where])}")
     return lines
 
 
