@@ -29,6 +29,7 @@ def run(config: DictConfig, launcher: Launcher) -> None:
 
     Raises:
         ValueError: jobs have mistakes; none has run.
+        RuntimeError: the launcher's packages are not installed, or its scheduler is not here.
         Exception: the launcher could not start any job that is left.
     """
     found = listing.composed(jobs.split_composed(config), jobs.searched(config))
@@ -37,6 +38,7 @@ def run(config: DictConfig, launcher: Launcher) -> None:
         plan_table.show(planned)
         outcome.SweepFolder.current = None  # nothing has run, and nothing is to be told about it
         return
+    _check(launcher)
     sweep = Sweep(Path(config.hydra.sweep.dir))
     sweep.begin(config.fail_fast)
     sweep.expect(live.expected(planned))
@@ -52,6 +54,16 @@ def run(config: DictConfig, launcher: Launcher) -> None:
     by_number = {entry.number: entry for entry in entries}
     with _asked_to_stop(sweep):
         _launch(launcher, [by_number[one.number] for one in planned if one.runs], sweep, config.hydra.sweeper)
+
+
+def _check(launcher: Launcher) -> None:
+    """Let a launcher say what it lacks before anything is written; only ours can."""
+    check = getattr(launcher, "check", None)
+    if check is None:
+        return
+    told, outcome.SweepFolder.current = outcome.SweepFolder.current, None
+    check()
+    outcome.SweepFolder.current = told
 
 
 def _entry(one: Planned) -> Entry:

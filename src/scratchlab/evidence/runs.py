@@ -99,8 +99,8 @@ class RunRecord:
 
     @property
     def about_records(self) -> bool:
-        """Whether its task only reports on other records."""
-        return registry.schema_of(self.task or self.name).about_records
+        """Whether its task only reports on other records; one that has not ended, as itself, is known by its keys."""
+        return registry.schema_of(self.task or self.name).about_records or (not self.task and "select" in self.nested)
 
     @cached_property
     def history_text(self) -> str:
