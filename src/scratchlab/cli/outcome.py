@@ -18,7 +18,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict, read_write
 
-from scratchlab.cli import mistakes
+from scratchlab.cli import live, mistakes
 from scratchlab.cli.sweep_folder import Entry, Sweep, read
 from scratchlab.launch import jobs
 from scratchlab.launch.words import value as words_of
@@ -57,6 +57,10 @@ class Job:
         self._entry, self._sweep = entry, sweep
 
     @property
+    def number(self) -> int:
+        return self._entry.number
+
+    @property
     def words(self) -> str:
         return self._entry.words
 
@@ -67,6 +71,11 @@ class Job:
     @property
     def overrides(self) -> list[str]:
         return self._entry.overrides
+
+    @property
+    def sweep(self) -> str:
+        """The name of the sweep's folder; empty for a run on its own."""
+        return self._sweep.folder.name if self._sweep is not None else ""
 
     def is_(self, config: Run) -> None:
         """Leave word of what was chosen, and of where the record will be."""
@@ -117,8 +126,8 @@ def one_job() -> Iterator[Job | None]:
         job.does_not_start(reason)
         yield None
         return
-    log.info("%d of %d: %s", hydra.job.num + 1, max(sweep.launched, hydra.job.num + 1), job.words)
-    with sweep.is_running():
+    log.info("%s", live.line(sweep, hydra.job.num, job.number, job.words))
+    with sweep.is_running(job.number):
         try:
             yield job
         except Exception as error:

@@ -64,11 +64,15 @@ class TrackingConfig:
     """How a run is logged to Weights & Biases."""
 
     mode: TrackingMode = TrackingMode.none
-    """`auto` is online where there is a login, else offline (`wandb sync` uploads later)."""
+    """`auto` is online where there is a login, else offline (`task=sync` sends it later)."""
     project: str = "scratchlab"
+    entity: str = ""
+    """The user or team that the project belongs to; empty: W&B's default for the login."""
     group: str = ""
-    """Default: the run's name, so that seeds of one experiment stand together."""
+    """Default: the sweep that the run is part of, else its name, so that seeds of one experiment stand together."""
     tags: list[str] = field(default_factory=list)
+    notes: str = ""
+    """What W&B shows as the run's notes."""
 
 
 class Retry(Enum):
@@ -109,6 +113,8 @@ class Run:
     """False: the task only shows something and leaves no record."""
     reusable: ClassVar[bool] = True
     """False: the outcome depends on more than the configuration, so a finished run is done again."""
+    tracked: ClassVar[bool] = True
+    """False: `tracking` is about other runs, and the task has none of its own at W&B."""
     goes_on_from: ClassVar[str] = ""
     """The key that names the run whose result this one starts from; empty where the task has none."""
     about_records: ClassVar[bool] = False
