@@ -108,7 +108,7 @@ def cut(task: str, entries: Path) -> list[str]:
     """What makes a run of this task short."""
     match task:
         case "classify":
-            return ["data=messages", "data.size=60", "train.epochs=1", "train.eval_every=1000"]
+            return ["data=messages", "data.size=100", "train.epochs=1", "train.eval_every=1000"]
         case "instruct":
             short = ["train.epochs=1", "train.eval_every=1000", "sampling.max_new_tokens=8"]
             return ["data=entries", f"data.path={entries}", *short]

@@ -11,7 +11,7 @@ from types import FrameType
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf
 
-from scratchlab.cli import listing, outcome
+from scratchlab.cli import listing, live, outcome
 from scratchlab.cli.sweep_folder import Entry, Sweep, read
 from scratchlab.launch import jobs, plan, plan_table
 from scratchlab.launch.plan import Planned
@@ -33,7 +33,7 @@ def run(config: DictConfig, launcher: Launcher) -> None:
         Exception: the launcher could not start any job that is left.
     """
     found = listing.composed(jobs.split_composed(config), jobs.searched(config))
-    planned = plan.make(found, Retry(config.retry), estimated=config.plan)
+    planned = plan.make(found, Retry(config.retry), estimated=config.plan or len(found) > 1)
     if config.plan:
         plan_table.show(planned)
         outcome.SweepFolder.current = None  # nothing has run, and nothing is to be told about it
@@ -41,12 +41,14 @@ def run(config: DictConfig, launcher: Launcher) -> None:
     _check(launcher)
     sweep = Sweep(Path(config.hydra.sweep.dir))
     sweep.begin(config.fail_fast)
+    sweep.expect(live.expected(planned))
     entries = [_entry(one) for one in planned if one.copy_of is None]
     for entry in entries:
         entry.write(sweep.folder)
     if len(planned) > 1:
         for line in (plan.summary(planned), *plan.left_out(planned)):
             log.info("%s", line)
+        log.info("%s", plan_table.total(planned))
     for library in ("hydra", "hydra_plugins"):  # whose launchers count the jobs in another way
         logging.getLogger(library).setLevel(logging.WARNING)
     by_number = {entry.number: entry for entry in entries}
