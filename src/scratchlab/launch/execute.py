@@ -3,8 +3,11 @@
 import logging
 import sys
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
+from scratchlab import processes
+from scratchlab.launch import together
 from scratchlab.progress import on_a_terminal
 from scratchlab.runs import record
 from scratchlab.runs.config import Run
@@ -31,13 +34,14 @@ def run(config: Run, reference: Run | None = None, choices: Mapping[str, str] | 
         log.info("loading PyTorch")
     for key, reason in config.idle().items():
         log.warning("%s has no effect: %s", key, reason)
-    result, reused = record.keep(
+    keep = partial(
+        record.keep,
         config,
-        task,
         changes=changes(config, reference or config),
         tracker=Tracker(config.tracking),
         choices=choices,
     )
+    result, reused = keep(task) if processes.started() == 1 else together.run(config, task, keep)
     folder = record.folder_of(config)
     if config.reusable:
         for line in ending(config, result["metrics"], reused):
