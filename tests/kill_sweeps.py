@@ -3,12 +3,17 @@
     python tests/kill_sweeps.py                     # basic and joblib, three kills each
     python tests/kill_sweeps.py joblib --seed 7
 
-The whole process group is killed with SIGKILL, workers included. In the end the records must be the same: the same
-fingerprints, metrics, losses and predictions, to the bit. And no job that had finished may have been started again:
-its result is the file that was there at the kill, and nothing of a finished run was put aside.
+The whole process group is killed with SIGKILL, workers included. Jobs of Slurm and Ray, which must be there
+(cluster/), are in no such group: Ray ends them with the process that asked for them; Slurm goes on with what is in its
+queue after the first kill, and at the others the processes of its jobs are killed too.
+
+In the end the records must be the same: the same fingerprints, metrics, losses and predictions, to the bit. And no job
+that had finished may have been started again: its result is the file that was there at the kill, and nothing of a
+finished run was put aside.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -20,6 +25,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from scratchlab.cli.sweep_folder import Sweep
 from scratchlab.runs import aside, record
 
 SWEEP = [
@@ -28,7 +34,12 @@ SWEEP = [
     *("tracking=none", "compute.threads=1", "checkpoint_minutes=0.002", "seed=1,2,3,4,5,6", "position=first,last"),
 ]
 JOBS = 12
-LAUNCHERS = {"basic": [], "joblib": ["launch=parallel", "hydra.launcher.n_jobs=2"]}
+LAUNCHERS = {
+    "basic": [],
+    "joblib": ["launch=parallel", "hydra.launcher.n_jobs=2"],
+    "slurm": ["launch=slurm", "hydra.launcher.cpus_per_task=1", "hydra.launcher.poll_seconds=0.5"],
+    "ray": ["launch=ray"],
+}
 TIMING = ("train_seconds", "tokens_per_second", "peak_memory_bytes")
 SAME = (record.HISTORY, "predictions.csv")
 """Files that must be the same to the byte."""
@@ -81,6 +92,30 @@ def moment(draw: random.Random, seconds: float, cwd: Path, process: "subprocess.
     time.sleep(draw.uniform(0, seconds))
 
 
+def end_jobs(cwd: Path, launcher: str, *, last: bool) -> None:
+    """Kill the jobs that run though their sweep is dead; Ray does it by itself, and it is waited for.
+
+    Those that Slurm has not begun stay in its queue, where the sweep that is given again takes them back; after the
+    last kill they go, or they would be running when it is given for the last time.
+    """
+    if launcher == "slurm":
+        if last:
+            subprocess.run(["scancel", "--me", "--state=PENDING"], check=True)
+        for process in running(cwd):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+    deadline = time.monotonic() + 60
+    while (launcher == "ray" or last) and running(cwd):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"jobs of a sweep that was killed run on: {running(cwd)}")
+        time.sleep(0.1)
+
+
+def running(cwd: Path) -> list[int]:
+    """Processes that are doing a job."""
+    return [process for folder in (cwd / "outputs" / ".sweeps").glob("*") for process in Sweep(folder).running()]
+
+
 def _begun(cwd: Path) -> dict[Path, int]:
     """When each run was last begun."""
     return {path: path.stat().st_mtime_ns for path in (cwd / "outputs").glob(f"*/*/{record.CONFIG}")}
@@ -103,6 +138,8 @@ def prove(launcher: str, *, seed: int, kills: int, folder: Path) -> list[str]:
         moment(draw, seconds / JOBS, killed, process)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+        if launcher == "ray" or (launcher == "slurm" and kill > 1):
+            end_jobs(killed, launcher, last=kill == kills)
         kept = results(killed)
         unfinished = len(list((killed / "outputs").glob(f"*/*/{record.CONFIG}"))) - len(kept)
         print(f"{launcher}: kill {kill}: {len(kept)} jobs were done, {unfinished} under way", flush=True)
@@ -132,7 +169,7 @@ def prove(launcher: str, *, seed: int, kills: int, folder: Path) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("launchers", nargs="*", default=list(LAUNCHERS), metavar="LAUNCHER")
+    parser.add_argument("launchers", nargs="*", default=["basic", "joblib"], metavar="LAUNCHER")
     parser.add_argument("--seed", type=int, default=random.randrange(1000), help="of the moments")
     parser.add_argument("--kills", type=int, default=3)
     given = parser.parse_args()

@@ -251,7 +251,9 @@ def test_a_model_as_it_comes_is_measured_and_answers_without_training() -> None:
     assert metrics["tokens_seen"] == 0 and not {"train_loss", "val_loss", "tokens_per_second"} & set(metrics)
     assert {"initial_train_loss", "initial_val_loss", "test_loss", "chrf"} <= set(metrics)
     assert len(json.loads((folder / "responses.json").read_text(encoding="utf-8"))) == metrics["answers"] == 4
-    assert not (folder / "loss.png").exists() and record.read_history(folder) == []
+    assert (
+        not any((folder / name).exists() for name in ("loss.png", "pace.jsonl")) and record.read_history(folder) == []
+    )
     with pytest.raises(ValueError, match=r"train.epochs=0: must be at least 1"):
         compose.compose(["task=classify", "data=messages", "weights=random", "train.epochs=0"])
 
@@ -384,7 +386,7 @@ def test_runs_that_differ_only_after_training_train_once(same: str, monkeypatch:
         told = {"trained_in": f"ch07_main/{folder.name}"}
         assert repeatable(second) == repeatable(first) | judged | told
     assert record.read_history(folder) == record.read_history(other)
-    for name in (record.MODEL, resume.TRAINED, "samples.txt", "loss.png", "responses.json"):
+    for name in (record.MODEL, resume.TRAINED, "samples.txt", "loss.png", "pace.jsonl", "responses.json"):
         assert (folder / name).is_file() and (other / name).is_file()
     run("experiment=ch07_main", *QUICK, *more, "force=true")
     run("experiment=ch07_main", *QUICK, "train.lr=1e-3")

@@ -76,6 +76,7 @@ TASK_RUNS: dict[str, list[str]] = {
     "verify": ["task=verify"],
     "coverage": ["task=coverage"],
     "lint": ["task=lint"],
+    "sync": ["task=sync", "tracking.mode=offline", "select=messages", "verify=true"],
     "where": ["task=where", "of=ch06_*", "value=0.95"],
     "list": ["task=list"],
     "cache": ["task=cache"],
@@ -83,6 +84,7 @@ TASK_RUNS: dict[str, list[str]] = {
 """One small run of every task."""
 BEFORE = {
     "chat": ("classify", ""),
+    "sync": ("classify", ""),
     "export": ("classify", ""),
     "judge": ("instruct", "responses=outputs/answers/*/responses.json"),
     "verify": ("bundle", "bundle=outputs/bundle/*/bundle.zip"),

@@ -16,6 +16,7 @@ from scratchlab.__main__ import run
 from scratchlab.launch import compose
 from scratchlab.runs.identity import fingerprint
 from scratchlab.text.tokenizer import gpt2
+from scratchlab.training import pace
 from scratchlab.training.continued import CHECKPOINT, WEIGHTS
 
 pytestmark = pytest.mark.vocabulary
@@ -217,6 +218,17 @@ def test_the_record_has_the_contracts_lines_and_metrics(text: Path) -> None:
     assert metrics["tokens_seen"] == len(batches) * 2 * 16
     assert metrics["train_loss"] < math.log(50257), "it has learnt something"
     assert (folder / "loss.png").stat().st_size > 1000
+
+
+def test_the_rate_and_the_tokens_of_every_batch_are_noted_and_drawn(text: Path) -> None:
+    folder = pretrain(text, "train.lr=1e-3", "train.warmup=4", "train.initial_lr=2e-4")
+    steps = pace.read(folder)
+    result = json.loads((folder / "result.json").read_text())["metrics"]
+    assert [line["lr"] for line in steps[:6]] == pytest.approx([2e-4, 4e-4, 6e-4, 8e-4, 1e-3, 1e-3])
+    assert sum(line["tokens"] for line in steps) == result["tokens_seen"]
+    assert 0 < sum(line["seconds"] for line in steps) < result["train_seconds"], "evaluations are left out"
+    assert all(line["tokens_per_second"] == line["tokens"] / line["seconds"] for line in steps)
+    assert (folder / "pace.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import html as markup
 import json
 import re
+import shlex
 import shutil
 import subprocess
 from itertools import product
@@ -12,6 +13,11 @@ import pytest
 from synthetic import write_run
 
 from scratchlab.__main__ import run
+from scratchlab.evidence.runs import read_runs
+from scratchlab.launch import jobs
+from scratchlab.runs import identity, record
+from scratchlab.runs.config import TrackingConfig as none
+from scratchlab.runs.tracking import Tracker
 from scratchlab.tasks.report import Report
 
 SEEDS = (123, 124, 125)
@@ -95,6 +101,26 @@ def test_a_page_of_runs_without_claims_speaks_of_none(tmp_path: Path) -> None:
     assert 'id="compare-classify"' in html and 'id="claims"' not in html and ">REPRODUCED" not in html
 
 
+def test_every_command_on_the_page_composes_to_the_record_of_its_row(tmp_path: Path) -> None:
+    lines = (["position=first"], ["position=mean", "train.lr=1e-3"], ["data.size=200", "name=my own"])
+    for seed, words in product((123, 124), lines):
+        job = jobs.job(["experiment=quickstart", *words, f"seed={seed}", f"out={tmp_path}"])
+        found = {"test_accuracy": 0.5 + seed / 1e3 + len(words) / 10}
+        # what training would leave: the record is real, the numbers are not
+        record.keep(job.config, lambda *_, m=found: m, changes={}, tracker=Tracker(none()), choices=job.choices)
+    html = (
+        Path(run(Report(name="report", out=str(tmp_path), select="quickstart,my own"))["folder"]) / "report.html"
+    ).read_text()
+    commands = [markup.unescape(text) for text in re.findall(r"<code>(.*?)</code>", html, re.DOTALL)]
+    made = set()
+    for line in commands:
+        words = shlex.split(line)
+        assert words[0] == "scratchlab"
+        if "task=report" not in words:
+            made |= {identity.fingerprint(job.config) for job in jobs.expand([w for w in words[1:] if w != "-m"])}
+    assert made == {one.fingerprint for one in read_runs(tmp_path)} and len(made) == 6
+
+
 @pytest.mark.parametrize("width", [390, 1280])
 def test_a_browser_shows_it_without_errors_or_requests(page: Path, tmp_path: Path, width: int) -> None:
     browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -106,10 +132,10 @@ def test_a_browser_shows_it_without_errors_or_requests(page: Path, tmp_path: Pat
     frame = tmp_path / "frame.html"
     frame.write_text(
         f'<iframe src="page.html" style="width:{width}px;height:900px"></iframe>'
-        "<script>setTimeout(() => document.title = frames[0].document.title, 1500)</script>"
+        "<script>setInterval(() => document.title = frames[0].document.title, 100)</script>"
     )
     command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files"]
-    command += [f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr", "--virtual-time-budget=4000"]
+    command += [f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr", "--virtual-time-budget=10000"]
     done = subprocess.run(
         [*command, "--window-size=1600,1000", "--dump-dom", frame.as_uri()], capture_output=True, text=True, timeout=120
     )

@@ -12,7 +12,7 @@ from scratchlab.launch import compose
 from scratchlab.runs import record
 from scratchlab.runs.registry import TASKS
 from scratchlab.runs.tracking import Tracker
-from scratchlab.training import fit, resume, steps
+from scratchlab.training import fit, pace, resume, steps
 
 pytestmark = pytest.mark.vocabulary
 
@@ -86,6 +86,10 @@ def test_a_stopped_training_goes_on_to_the_same_numbers(
     # batches since the last update are done again: their gradients are no part of a state
     assert len(trained) - total < 4 and trained[-1] == total - 1
     assert record.read_history(folder) == history
+    assert [[line[key] for key in ("step", "lr", "tokens")] for line in pace.read(folder)] == [
+        [line[key] for key in ("step", "lr", "tokens")] for line in pace.read(whole_folder)
+    ]
+    assert [line["step"] for line in pace.read(folder)] == list(range(total))
     assert result["hashes"] == whole["hashes"]
     for name, value in whole["metrics"].items():
         assert name in TIMING or result["metrics"][name] == value, name

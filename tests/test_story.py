@@ -92,9 +92,9 @@ def test_a_sentence_leaves_out_the_key_that_all_labels_begin_with(labels: list[s
     assert list(short_names(labels).values()) == short
 
 
-def test_batch_losses_are_smoothed_over_the_last_ones_and_drawn_behind_the_evaluations(tmp_path: Path) -> None:
-    assert plots.smoothed([4.0, 2.0, 6.0, 0.0], 2) == [4.0, 3.0, 4.0, 3.0]
-    assert plots.smoothed([1.0, 3.0], 5) == [1.0, 2.0]
+def test_batch_losses_are_smoothed_over_their_neighbours_and_drawn_behind_the_evaluations(tmp_path: Path) -> None:
+    assert plots.smoothed([4.0, 2.0, 6.0, 1.0], 3) == [3.0, 4.0, 3.0, 3.5]
+    assert plots.smoothed([1.0, 3.0], 5) == [2.0, 2.0]
     history: list[dict[str, Any]] = [{"step": step, "batch_loss": 1 / (step + 1)} for step in range(40)]
     history += [{"step": 5, "batch_loss": float("nan")}, *({"step": s, "train_loss": 1.0} for s in (0, 20))]
     sizes = []

@@ -17,8 +17,10 @@ from conftest import TINY, command
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from test_jobs import PLUGINS, statuses, sweep
 
+from scratchlab.cli import live
 from scratchlab.cli import sweep as sweeping
 from scratchlab.cli.arguments import prepare
+from scratchlab.cli.sweep_folder import Expected, Sweep
 from scratchlab.launch import compose, expansion, jobs, many, plan
 from scratchlab.launch.estimate import Estimates
 from scratchlab.runs import record
@@ -317,6 +319,51 @@ def test_the_worker_of_a_job_may_be_killed_and_every_job_is_done(launcher: str, 
     assert process.returncode == 0, stderr
     assert statuses(tmp_path / "outputs") == ["done"] * 4 and "are started again" in stderr
     assert "mean over seeds" in stdout
+
+
+@pytest.mark.vocabulary
+def test_a_sweep_says_in_lines_where_it_stands(tmp_path: Path) -> None:
+    done = sweep(*SMALL, "position=last,first", "seed=1,2", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    told = re.findall(r"^(\d of 4): job \d .*?; (arm \d of 2)(; about [\d.]+ s to go)?$", done.stderr, re.M)
+    assert [(place, arm) for place, arm, _ in told] == [
+        *(("1 of 4", "arm 1 of 2"), ("2 of 4", "arm 1 of 2")),
+        *(("3 of 4", "arm 2 of 2"), ("4 of 4", "arm 2 of 2")),
+    ]
+    assert [bool(left) for *_, left in told] == [False, True, True, True], "the first job is the first of its kind"
+
+
+def test_the_time_to_go_is_the_plans_until_jobs_have_ended_and_then_that_of_the_sweep() -> None:
+    known = {number: Expected(1, 1, seconds) for number, seconds in enumerate([10.0, 20.0, 30.0, None])}
+    assert live.remaining(known, [], [0, 1, 2, 3], [], 0.1) == 80.0, "what is not known counts as the mean"
+    assert live.remaining(known, [0], [1, 2, 3], [], 30.0) == 210.0, "three times as slow as planned"
+    assert live.remaining(known, [0], [1, 2, 3], [0], 30.0) == (70.0 + 5.0) / 2, "two at once, and none has ended"
+    assert live.remaining(known, [0, 1], [2, 3], [1], 20.0) == (50.0 + 10.0) * 20.0 / (10.0 + 10.0)
+    unknown = {number: Expected(1, 1, None) for number in range(3)}
+    assert live.remaining(unknown, [], [0, 1, 2], [], 5.0) is None
+    assert live.remaining(unknown, [0], [1, 2], [], 5.0) == 10.0
+
+
+def test_the_jobs_that_other_processes_do_are_named(tmp_path: Path) -> None:
+    here = Sweep(tmp_path / "sweep")
+    here.begin(False)
+    here.launches([4, 7, 9])
+    here.expect({7: Expected(2, 3, 60.0)})
+    read, write = os.pipe()
+    if not (child := os.fork()):
+        with here.is_running(4):
+            os.write(write, b".")
+            time.sleep(60)
+        os._exit(0)
+    try:
+        os.read(read, 1)
+        assert here.running() == {child: 4}
+        said = live.line(here, 1, 7, "job 7 (seed=1)")
+        assert said == "2 of 3: job 7 (seed=1); arm 2 of 3; also running: 4; about 75 s to go"
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    assert here.running() == {}
 
 
 @pytest.mark.slow

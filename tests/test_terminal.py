@@ -4,6 +4,7 @@ import fcntl
 import os
 import pty
 import re
+import shlex
 import struct
 import subprocess
 import sys
@@ -11,6 +12,10 @@ import termios
 from pathlib import Path
 
 import pytest
+
+from scratchlab.cli import arguments, outcome
+from scratchlab.launch import jobs
+from scratchlab.report import terminal
 
 SCRIPT = """
 import logging, time
@@ -134,3 +139,36 @@ __main__.main()
     assert done.returncode == 130
     assert done.stderr.startswith("interrupted (Ctrl-C): finished runs are kept")
     assert "the same command goes on from there" in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+TABLE = [
+    ["arm", "position=last_real", "position=mean"],
+    ["seeds", "123,124,125", "123,124,125"],
+    ["test accuracy", "96.56 ± 0.19", "95.56 ± 1.17"],
+    ["difference", "+3.11", "+2.11"],
+    ["95% interval", "-2.17 to +8.39", "-0.22 to +4.44"],
+    ["p (Holm)", "0.14 (0.14)", "0.062 (0.12)"],
+    ["finding", "3 seeds with this spread: cannot tell", "no difference shown"],
+]
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 110, 140, 300])
+def test_a_table_fits_any_width_and_breaks_between_words_where_there_is_room(width: int) -> None:
+    widths = terminal._widths(TABLE, width)
+    words = [max(len(word) for text in texts for word in text.split()) for texts in TABLE]
+    assert sum(widths) <= width - 2 * len(TABLE) and min(widths) > 0
+    broken = [word for word, room in zip(words, widths, strict=True) if room < word]
+    if width >= 110:
+        assert not broken
+    if width >= 80:
+        assert broken in ([], [max(words)]), "a name may be, no word of the others"
+    if width == 300:
+        assert widths == [max(map(len, texts)) for texts in TABLE], "no wider than what is there"
+
+
+def test_a_sweep_ends_in_a_command_that_finds_its_records() -> None:
+    at = [Path("my records") / name / "0123456789ab" for name in ("one", "two")]
+    words = shlex.split(outcome._more(at, ["one", "two"]).split("more with: ")[1])
+    job = jobs.job(arguments.prepare(words[1:]))
+    assert (job.config.out, vars(job.config)["select"]) == ("my records", "one,two")
+    assert "out=" not in outcome._more([Path("outputs/one/0123456789ab")], ["one"])

@@ -40,7 +40,7 @@ def one_job(composed: "DictConfig") -> float:
             plan_table.show_of(config, job.overrides)
             return number
         job.is_(config)
-        result = run(config, compose.reference(chosen), job.choices)
+        result = run(config, compose.reference(chosen), job.choices, job.sweep)
         if processes.first():
             number = objective.of(config, result["metrics"])
         job.ends(result.get("exit_code", 0))

@@ -13,9 +13,9 @@ import yaml
 
 from scratchlab.book import experiments
 from scratchlab.cli import mistakes
-from scratchlab.evidence import gather
+from scratchlab.evidence import gather, records
 from scratchlab.evidence.gather import Comparison
-from scratchlab.evidence.runs import RunRecord, arms, read_run, read_runs
+from scratchlab.evidence.runs import RunRecord, arms, read_run
 from scratchlab.files import dotted, read_yaml
 from scratchlab.launch import compose as composing
 from scratchlab.launch import execute, jobs
@@ -106,7 +106,7 @@ def compare(
     Raises:
         ValueError: there are fewer than two arms, or arms of several tasks and none is chosen by `task`.
     """
-    runs = read_runs(out, select, list(seeds))
+    runs = records.read(out, select, list(seeds))
     tasks = list(dict.fromkeys(run.task for run in runs if run.done))
     if task and task not in tasks:
         raise ValueError(f"task={task} out={out} select={select}: no finished run of it; there are: {', '.join(tasks)}")

@@ -35,7 +35,8 @@ def answered(arguments: list[str]) -> bool:
 
 def show(found: Sequence[Job]) -> None:
     """Print a line a job: number, whether a record is there, the run, the overrides."""
-    states = [one.state for one in found]
+    there = jobs.states(found)
+    states = [there[one.folder] for one in found]
     runs = [f"{one.config.name}/{one.folder.name}" for one in found]
     widths = [len(str(len(found) - 1)), max(map(len, states)), max(map(len, runs))]
     for number, (one, state, run) in enumerate(zip(found, states, runs, strict=True)):

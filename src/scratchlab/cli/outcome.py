@@ -6,8 +6,9 @@ there and from its record, so that nothing depends on what came back through a l
 
 import logging
 import os
+import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,11 +19,12 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict, read_write
 
 from scratchlab import processes
-from scratchlab.cli import mistakes
+from scratchlab.cli import live, mistakes
 from scratchlab.cli.sweep_folder import Entry, Sweep, read
 from scratchlab.launch import jobs
+from scratchlab.launch.words import value as words_of
 from scratchlab.runs import record
-from scratchlab.runs.config import Run
+from scratchlab.runs.config import OUT, Run
 
 log = logging.getLogger("scratchlab")
 
@@ -69,6 +71,10 @@ class Job:
         self._entry, self._sweep = entry, sweep
 
     @property
+    def number(self) -> int:
+        return self._entry.number
+
+    @property
     def words(self) -> str:
         return self._entry.words
 
@@ -79,6 +85,11 @@ class Job:
     @property
     def overrides(self) -> list[str]:
         return self._entry.overrides
+
+    @property
+    def sweep(self) -> str:
+        """The name of the sweep's folder; empty for a run on its own."""
+        return self._sweep.folder.name if self._sweep is not None else ""
 
     def is_(self, config: Run) -> None:
         """Leave word of what was chosen, and of where the record will be."""
@@ -130,8 +141,8 @@ def one_job() -> Iterator[Job | None]:
         job.does_not_start(reason)
         yield None
         return
-    log.info("%d of %d: %s", hydra.job.num + 1, max(sweep.launched, hydra.job.num + 1), job.words)
-    with sweep.is_running():
+    log.info("%s", live.line(sweep, hydra.job.num, job.number, job.words))
+    with sweep.is_running(job.number):
         try:
             yield job
         except Exception as error:
@@ -168,7 +179,9 @@ def show(sweep: Path) -> int:
     # two jobs are one run where an override has no effect
     done = list(dict.fromkeys(Path(e.folder) for e, (state, _) in zip(entries, states, strict=True) if state == "done"))
     if done and len(entries) > 1:
-        tables.show_sweep(done, sweep)
+        names = tables.show_sweep(done, sweep)
+        if names:
+            print(_more(done, names))
     codes = []
     for entry, (state, reason) in zip(entries, states, strict=True):
         if state == "done":
@@ -180,3 +193,11 @@ def show(sweep: Path) -> int:
     if finished < len(entries):
         print(f"{finished} of {len(entries)} jobs are done; given again, the command repeats none", file=sys.stderr)
     return max(codes)
+
+
+def _more(folders: Sequence[Path], names: Sequence[str]) -> str:
+    """Where the records are, and the command that says more of them."""
+    out = str(folders[0].parents[1])
+    where = [] if out == OUT else [f"out={words_of(out)}"]
+    line = shlex.join(["scratchlab", "task=compare", f"select={','.join(names)}", *where])
+    return f"records: {os.path.commonpath([folder.resolve() for folder in folders])}; more with: {line}"

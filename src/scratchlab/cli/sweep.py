@@ -11,7 +11,7 @@ from types import FrameType
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf
 
-from scratchlab.cli import listing, outcome
+from scratchlab.cli import listing, live, outcome
 from scratchlab.cli.sweep_folder import Entry, Sweep, read
 from scratchlab.launch import jobs, plan, plan_table
 from scratchlab.launch.plan import Planned
@@ -29,6 +29,7 @@ def run(config: DictConfig, launcher: Launcher) -> None:
 
     Raises:
         ValueError: jobs have mistakes, or this is one of several processes; none has run.
+        RuntimeError: the launcher's packages are not installed, or its scheduler is not here.
         Exception: the launcher could not start any job that is left.
     """
     try:
@@ -37,24 +38,37 @@ def run(config: DictConfig, launcher: Launcher) -> None:
         outcome.SweepFolder.current = None
         raise
     found = listing.composed(jobs.split_composed(config), jobs.searched(config))
-    planned = plan.make(found, Retry(config.retry), estimated=config.plan)
+    planned = plan.make(found, Retry(config.retry), estimated=config.plan or len(found) > 1)
     if config.plan:
         plan_table.show(planned)
         outcome.SweepFolder.current = None  # nothing has run, and nothing is to be told about it
         return
+    _check(launcher)
     sweep = Sweep(Path(config.hydra.sweep.dir))
     sweep.begin(config.fail_fast)
+    sweep.expect(live.expected(planned))
     entries = [_entry(one) for one in planned if one.copy_of is None]
     for entry in entries:
         entry.write(sweep.folder)
     if len(planned) > 1:
         for line in (plan.summary(planned), *plan.left_out(planned)):
             log.info("%s", line)
+        log.info("%s", plan_table.total(planned))
     for library in ("hydra", "hydra_plugins"):  # whose launchers count the jobs in another way
         logging.getLogger(library).setLevel(logging.WARNING)
     by_number = {entry.number: entry for entry in entries}
     with _asked_to_stop(sweep):
         _launch(launcher, [by_number[one.number] for one in planned if one.runs], sweep, config.hydra.sweeper)
+
+
+def _check(launcher: Launcher) -> None:
+    """Let a launcher say what it lacks before anything is written; only ours can."""
+    check = getattr(launcher, "check", None)
+    if check is None:
+        return
+    told, outcome.SweepFolder.current = outcome.SweepFolder.current, None
+    check()
+    outcome.SweepFolder.current = told
 
 
 def _entry(one: Planned) -> Entry:

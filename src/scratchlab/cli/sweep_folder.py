@@ -4,9 +4,10 @@ import json
 import os
 import platform
 import shlex
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -65,6 +66,17 @@ def read(sweep: Path) -> list[Entry]:
 
 
 @dataclass(frozen=True)
+class Expected:
+    """What is known of a job before it starts."""
+
+    arm: int
+    """Its place among the arms of the sweep, from 1: jobs that differ in their seeds only are one arm."""
+    arms: int
+    seconds: float | None
+    """What finished runs of its kind took; None where there is none."""
+
+
+@dataclass(frozen=True)
 class Sweep:
     """A sweep's own folder: what its jobs, in whatever process, must know of it."""
 
@@ -72,11 +84,15 @@ class Sweep:
     _NUMBERS: ClassVar[str] = "launched.json"
     _STOP: ClassVar[str] = "stop"
     _RUNNING: ClassVar[str] = "running_"
+    _EXPECTED: ClassVar[str] = "expected.json"
 
     def begin(self, fail_fast: bool) -> None:
         """Make the folder, with nothing left there by another sweep."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        for left in (*self.folder.glob(JOB_FILES), *self.folder.glob(f"{self._RUNNING}*"), self.folder / self._STOP):
+        for left in [
+            *(*self.folder.glob(JOB_FILES), *self.folder.glob(f"{self._RUNNING}*")),
+            *(self.folder / name for name in (self._STOP, self._EXPECTED)),
+        ]:
             left.unlink(missing_ok=True)
         self._write([], fail_fast)
 
@@ -100,6 +116,24 @@ class Sweep:
     def fail_fast(self) -> bool:
         return self._read()[1]
 
+    def expect(self, jobs: Mapping[int, Expected]) -> None:
+        """Note what is known of the jobs that are to run before the first one starts."""
+        found = {"begun": time.time(), "jobs": {number: astuple(one) for number, one in jobs.items()}}
+        write_atomically(self.folder / self._EXPECTED, json.dumps(found))
+
+    def expected(self) -> tuple[float, dict[int, Expected]]:
+        """When that was, and what was noted; nothing where another sweeper does not say."""
+        path = self.folder / self._EXPECTED
+        if not path.is_file():
+            return 0.0, {}
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return found["begun"], {int(number): Expected(*one) for number, one in found["jobs"].items()}
+
+    @property
+    def order(self) -> list[int]:
+        """The jobs that launchers were given so far, in the order in which they start."""
+        return self._read()[0]
+
     def stop(self, reason: str) -> None:
         """No job starts from now on."""
         write_atomically(self.folder / self._STOP, reason)
@@ -109,22 +143,23 @@ class Sweep:
         path = self.folder / self._STOP
         return path.read_text(encoding="utf-8") if path.is_file() else ""
 
-    def running(self) -> list[int]:
-        """Processes that are doing a job, on this machine, besides this one."""
+    def running(self) -> dict[int, int]:
+        """Processes that are doing a job, on this machine, besides this one, and which job that is."""
         here = f"{self._RUNNING}{platform.node()}_"
-        found = []
+        found = {}
         for mark in self.folder.glob(f"{here}*"):
             try:
                 with FileLock(mark).acquire(timeout=0):  # its process is dead, and another may have its number
                     mark.unlink(missing_ok=True)
             except Timeout:
-                found.append(int(mark.name.removeprefix(here)))
-        return [process for process in found if process != os.getpid()]
+                number, _, process = mark.name.removeprefix(here).partition("_")
+                found[int(process)] = int(number)
+        return {process: number for process, number in found.items() if process != os.getpid()}
 
     @contextmanager
-    def is_running(self) -> Iterator[None]:
+    def is_running(self, number: int) -> Iterator[None]:
         """Around a job: it can be told to stop."""
-        mark = self.folder / f"{self._RUNNING}{platform.node()}_{os.getpid()}"
+        mark = self.folder / f"{self._RUNNING}{platform.node()}_{number}_{os.getpid()}"
         with FileLock(mark):
             try:
                 yield

@@ -61,9 +61,18 @@ def _as_it_is(batch: Any) -> Any:
 
 
 def loaders(
-    text: str, config: CorpusConfig, tokenizer: Tokenizer, *, length: int, stride: int, batch_size: int
+    text: str,
+    config: CorpusConfig,
+    tokenizer: Tokenizer,
+    *,
+    length: int,
+    stride: int,
+    batch_size: int,
+    most: int | None = None,
 ) -> "dict[str, DataLoader[Batch]]":
     """The book's loaders: training shuffled and without its last incomplete batch, validation in order and whole.
+
+    `most`: windows of each part; None: all.
 
     Raises:
         ValueError: a part is too short for a batch.
@@ -71,6 +80,7 @@ def loaders(
     found = {}
     for name, ids in split(text, config.train_fraction, tokenizer).items():
         windows, train = Windows(ids, length, stride), name == "train"
+        windows.starts = windows.starts[:most]
         if len(windows) < (batch_size if train else 1):
             raise ValueError(
                 f"the {name} part of the text has {len(ids):,} tokens, too few for a batch: a window takes {length} "

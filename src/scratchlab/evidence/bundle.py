@@ -15,7 +15,8 @@ from scratchlab.evidence import sweeps
 from scratchlab.evidence.configuration import Published
 from scratchlab.evidence.gather import Evidence, gather
 from scratchlab.evidence.predictions import PREDICTIONS, SCORES
-from scratchlab.evidence.runs import RunRecord, read_runs
+from scratchlab.evidence.records import Records
+from scratchlab.evidence.runs import RunRecord
 from scratchlab.files import as_json, in_one_step
 from scratchlab.runs import record
 
@@ -43,7 +44,8 @@ def pack(
     if not found.runs:
         raise ValueError(f"select={select} out={out}: no record to bundle")
     others = {row["versus"] for row in found.verdicts} - {run.name for run in found.runs}
-    runs = [*found.runs, *(run for run in read_runs(out, seeds=seeds) if run.name in others)]
+    named = Records(out, seeds)
+    runs = [*found.runs, *(run for name in named if name in others for run in named[name])]
     contents = {
         f"records/{r.folder.parent.name}/{r.folder.name}/{f.name}": f.read_bytes() for r in runs for f in _files(r)
     }

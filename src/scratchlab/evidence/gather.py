@@ -17,8 +17,9 @@ from scratchlab.evidence.flips import flips
 from scratchlab.evidence.headline import headline
 from scratchlab.evidence.messages import Messages
 from scratchlab.evidence.pairs import Pair, all_pairs
+from scratchlab.evidence.records import Records
 from scratchlab.evidence.remarks import problem_lines
-from scratchlab.evidence.runs import Arm, RunRecord, arms, by_name, read_runs
+from scratchlab.evidence.runs import Arm, RunRecord, arms
 from scratchlab.evidence.verdicts import decide, misses, row
 from scratchlab.files import dotted
 from scratchlab.matching import matches
@@ -89,14 +90,14 @@ def gather(
     baseline: str = "",
     published: Published | None = None,
     texts: bool = False,
+    keep_index: bool = True,
 ) -> Evidence:
     """Read the records below `out` and judge and compare all that match `select`; needs no data and no weights.
 
-    `texts`: as in `comparisons`.
+    `texts`: as in `comparisons`; `keep_index`: as in `index.below`.
     """
-    every = read_runs(out, seeds=seeds)
-    runs = [run for run in every if matches(run.name, select)]
-    named = by_name(every)  # a claim may be about a run outside of the selection
+    named = Records(out, seeds, keep=keep_index)  # a claim may be about a run outside of the selection
+    runs = named.matching(select)
     names = [n for n in dict.fromkeys((*experiments, *named)) if matches(n, select)]
     stated = [s for name in names for s in claims_about(name, experiments, named)]
     decided = [(s, decide(s, named, experiments, published)) for s in stated]
@@ -106,16 +107,14 @@ def gather(
     return Evidence(runs, verdicts, compared, problem_lines(runs), chance)
 
 
-def claims_about(
-    name: str, experiments: Mapping[str, Experiment], runs: Mapping[str, Sequence[RunRecord]]
-) -> list[Stated]:
+def claims_about(name: str, experiments: Mapping[str, Experiment], runs: Records) -> list[Stated]:
     """The claims of an experiment's file; of its records, where no file has that name.
 
     The rows of the latter say so: a record's own word is no published number.
     """
     if name in experiments:
         return claims.of([experiments[name]])
-    holder = next((run for run in runs.get(name, ()) if run.claims), None)
+    holder = runs.with_claims(name)
     entries = holder.claims if holder else ()
     return [Stated(name, claims.parse(entry, f"{name} (its record)")) for entry in entries]
 

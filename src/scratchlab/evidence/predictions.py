@@ -36,11 +36,14 @@ class Items:
 def read(folder: Path) -> tuple[dict[str, Items], str]:
     """The predictions in a run's folder by split, and what is wrong with their file; then there are none."""
     path = folder / PREDICTIONS
-    return _read(path, path.stat().st_mtime_ns) if path.is_file() else ({}, "")
+    if not path.is_file():
+        return {}, ""
+    now = path.stat()
+    return _read(path, (now.st_mtime_ns, now.st_ctime_ns, now.st_size, now.st_ino))
 
 
 @lru_cache(maxsize=4096)
-def _read(path: Path, _written: int) -> tuple[dict[str, Items], str]:
+def _read(path: Path, _now: tuple[int, ...]) -> tuple[dict[str, Items], str]:
     try:
         return _parsed(path.read_text(encoding="utf-8").splitlines()), ""
     except (ValueError, OSError) as error:

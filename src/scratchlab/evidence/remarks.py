@@ -1,6 +1,8 @@
 """What is to be said of the runs behind a row of a table, besides their numbers: who is missing, who is unlike whom."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
 
 from scratchlab.evidence.configuration import misprint
 from scratchlab.evidence.runs import Arm, RunRecord
@@ -39,7 +41,18 @@ def absent(arm: Arm, metric: str) -> Iterator[str]:
             yield f"seed {run.seed}: {wrong}"
 
 
-def problem_lines(runs: Iterable[RunRecord]) -> list[str]:
+class Checked(Protocol):
+    """A record, or what is known of it."""
+
+    @property
+    def folder(self) -> Path: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def problems(self) -> Sequence[str]: ...
+
+
+def problem_lines(runs: Iterable[Checked]) -> list[str]:
     """A line for every record with which something is wrong: which one, what, and what follows."""
     lines = []
     for run in runs:

@@ -99,8 +99,8 @@ class RunRecord:
 
     @property
     def about_records(self) -> bool:
-        """Whether its task only reports on other records."""
-        return registry.schema_of(self.task or self.name).about_records
+        """Whether its task only reports on other records; one that has not ended, as itself, is known by its keys."""
+        return registry.schema_of(self.task or self.name).about_records or (not self.task and "select" in self.nested)
 
     @cached_property
     def history_text(self) -> str:
@@ -219,9 +219,10 @@ def read_runs(out: Path | str, select: str = "*", seeds: Sequence[int] = ()) -> 
 
     Records of tasks that only report on other records are left out.
     """
-    folders = {path.parent for name in (record.CONFIG, record.RESULT) for path in Path(out).glob(f"*/*/{name}")}
-    chosen = sorted(f for f in folders if matches(f.parent.name, select))
-    runs = [read_run(folder) for folder in chosen]
+    names = [path for path in Path(out).glob("*/") if matches(path.name, select)]
+    files = (record.CONFIG, record.RESULT)
+    folders = {path.parent for name in names for file in files for path in name.glob(f"*/{file}")}
+    runs = [read_run(folder) for folder in sorted(folders)]
     return [run for run in runs if not run.about_records and (not seeds or run.seed in seeds or run.problems)]
 
 

@@ -101,7 +101,8 @@ def _verified(root: Path, installed: Mapping[str, Experiment], published: Publis
         return published(name) if published and name in installed else f"the bundle does not say what {name} is"
 
     try:
-        found = gather(root / "records", bundled, **options, published=as_published if known or published else None)
+        settings = as_published if known or published else None
+        found = gather(root / "records", bundled, **options, published=settings, keep_index=False)
         now = {VERDICTS: json.loads(as_json(found.verdicts)), TABLES: json.loads(as_json(tables(found)))}
     except (ValueError, TypeError, KeyError, AttributeError) as error:  # of what the experiments in the bundle hold
         return [*lines, f"nothing can be computed from what the bundle holds: {type(error).__name__}: {error}"]

@@ -1,6 +1,7 @@
 """Do one run and keep its record."""
 
 import logging
+import shlex
 import sys
 from collections.abc import Mapping
 from functools import partial
@@ -8,9 +9,10 @@ from typing import Any
 
 from scratchlab import processes
 from scratchlab.launch import together
+from scratchlab.launch.words import value as words_of
 from scratchlab.progress import on_a_terminal
 from scratchlab.runs import record
-from scratchlab.runs.config import Run
+from scratchlab.runs.config import OUT, Debug, Run, TrackingConfig
 from scratchlab.runs.identity import changes
 from scratchlab.runs.metrics import METRICS, metric, preferred
 from scratchlab.runs.registry import TASKS
@@ -22,10 +24,13 @@ MOST_NUMBERS = 4
 log = logging.getLogger("scratchlab")
 
 
-def run(config: Run, reference: Run | None = None, choices: Mapping[str, str] | None = None) -> dict[str, Any]:
+def run(
+    config: Run, reference: Run | None = None, choices: Mapping[str, str] | None = None, sweep: str = ""
+) -> dict[str, Any]:
     """Do one run, keep its record, and return its result.
 
-    `reference` is what the experiment is as published, `choices` what was typed; see `jobs.Job`.
+    `reference` is what the experiment is as published, `choices` what was typed, see `jobs.Job`; `sweep`: the name of
+    the sweep that this run is part of.
     """
     task = TASKS[config.task].run
     if not config.recorded:
@@ -38,7 +43,7 @@ def run(config: Run, reference: Run | None = None, choices: Mapping[str, str] | 
         record.keep,
         config,
         changes=changes(config, reference or config),
-        tracker=Tracker(config.tracking),
+        tracker=tracker(config, sweep),
         choices=choices,
     )
     result, reused = keep(task) if processes.started() == 1 else together.run(config, task, keep)
@@ -49,6 +54,17 @@ def run(config: Run, reference: Run | None = None, choices: Mapping[str, str] | 
     return result | {"folder": str(folder), "exit_code": config.exit_code(result["metrics"])}
 
 
+def tracker(config: Run, sweep: str) -> Tracker:
+    def verdicts() -> dict[str, str]:
+        from scratchlab.evidence import spoken
+        from scratchlab.launch.published import Compositions
+
+        return spoken.verdicts(config.out, config.name, Compositions())
+
+    tracking = config.tracking if config.tracked else TrackingConfig()
+    return Tracker(tracking, sweep=sweep, verdicts=verdicts if config.claims else None)
+
+
 def ending(config: Run, metrics: Mapping[str, Any], reused: bool) -> list[str]:
     """The few lines that a run ends in: the numbers that matter, where its record is, and what may come next."""
     folder = record.folder_of(config)
@@ -57,10 +73,12 @@ def ending(config: Run, metrics: Mapping[str, Any], reused: bool) -> list[str]:
     lines.append(
         f"{'already done (force=true repeats it)' if reused else 'done'}: {folder} (all numbers: {record.RESULT})"
     )
-    if config.claims:
-        lines.append(f"next: scratchlab task=reproduce select={config.name}")
-    elif any(name in metrics for name in preferred()):
-        lines.append(f"next: scratchlab task=compare select={config.name}")
+    following = "reproduce" if config.claims else "compare"
+    if config.debug is not Debug.none:
+        lines.append(f"debug={config.debug.name}: a trial, no evidence; the run itself is the same command without it")
+    elif config.claims or any(name in metrics for name in preferred()):
+        where = [] if config.out == OUT else [f"out={words_of(config.out)}"]
+        lines.append(f"next: {shlex.join(['scratchlab', f'task={following}', f'select={config.name}', *where])}")
     return lines
 
 

@@ -15,7 +15,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from scratchlab.evidence.runs import read_run
+from scratchlab.evidence import index
 from scratchlab.launch import compose, expansion, warm
 from scratchlab.launch.options import CONF
 from scratchlab.runs import identity, record
@@ -45,10 +45,15 @@ class Job:
 
     @property
     def state(self) -> str:
-        """What its record says: done, failed, interrupted, unfinished, unreadable; `new` where there is none."""
-        if not any((self.folder / name).is_file() for name in (record.CONFIG, record.RESULT)):
-            return "new"
-        return read_run(self.folder).status
+        """What its record says; see `states`."""
+        return states([self])[self.folder]
+
+
+def states(jobs: Iterable[Job]) -> dict[Path, str]:
+    """By folder, what the records of jobs say: done, failed, interrupted, unfinished, unreadable; `new`: no record."""
+    folders = list(dict.fromkeys(one.folder for one in jobs))
+    there = index.of(folders)
+    return {folder: there[folder].status if folder in there else "new" for folder in folders}
 
 
 def job(overrides: Iterable[str]) -> Job:

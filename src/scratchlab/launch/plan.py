@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from filelock import FileLock, Timeout
 
 from scratchlab.launch.estimate import Estimate, Estimates
-from scratchlab.launch.jobs import Job
+from scratchlab.launch.jobs import Job, states
 from scratchlab.runs import identity, record
 from scratchlab.runs.aside import LOCK
 from scratchlab.runs.config import Retry
@@ -45,6 +45,7 @@ def make(jobs: Sequence[Job], retry: Retry = Retry.none, *, estimated: bool = Fa
     `estimated`: say how long each may take, for which records are read.
     """
     estimates = Estimates(jobs) if estimated else None
+    there = states(job for job in jobs if job.config.recorded)
     first: dict[tuple[str, ...], int] = {}
     planned: list[Planned] = []
     for number, job in enumerate(jobs):
@@ -53,7 +54,7 @@ def make(jobs: Sequence[Job], retry: Retry = Retry.none, *, estimated: bool = Fa
             why = _without_effect(job, jobs[original])
             planned.append(Planned(number, job, planned[original].state, why, copy_of=original, runs=False))
             continue
-        state, reason = state_of(job)
+        state, reason = _state(job, there.get(job.folder, NEW))
         estimate = estimates.of(job) if estimates else Estimate()
         planned.append(Planned(number, job, state, reason, runs=_runs(job, state, retry), estimate=estimate))
     return planned
@@ -79,11 +80,8 @@ def _without_effect(job: Job, original: Job) -> str:
     return "; ".join(f"{', '.join(keys)}: {reason}" for reason, keys in told.items()) or "the same words mean the same"
 
 
-def state_of(job: Job) -> tuple[str, str]:
-    """How far a job is, and why it failed if it did."""
-    if not job.config.recorded:
-        return NEW, ""
-    state = job.state
+def _state(job: Job, state: str) -> tuple[str, str]:
+    """How far a job is, from what its record says, and why it failed if it did."""
     if state == "unfinished":
         return (RUNNING, "") if _locked(job) else (INTERRUPTED, "its process ended without a word")
     if state == "done":

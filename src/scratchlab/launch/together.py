@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from scratchlab import processes
-from scratchlab.runs.config import Device, Run, TrackingConfig, TrainingRun
+from scratchlab.runs.config import Device, Run, TrainingRun
 from scratchlab.runs.record import Record, Task
 from scratchlab.runs.registry import TASKS
 from scratchlab.runs.signals import ending_once
-from scratchlab.runs.tracking import Tracker
 
 Kept = tuple[dict[str, Any], bool]
 """A result, and whether it was there."""
@@ -78,7 +77,7 @@ def _lead(task: Task, keep: Callable[[Task], Kept]) -> Kept:
 def _follow(config: Run, task: Task) -> Kept:
     if processes.agree(False):
         with tempfile.TemporaryDirectory(prefix="scratchlab-") as scratch, ending_once():
-            record = Record(Path(scratch), Tracker(TrackingConfig()))
+            record = Record(Path(scratch))
             try:
                 task(config, record)
             except processes.Left:

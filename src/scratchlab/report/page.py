@@ -60,7 +60,8 @@ def write(record: "Record", evidence: Evidence, *, command: str, made: str) -> P
     verdicts = _verdicts("verdicts", published, *verdict_tables.cells(published))
     findings = _verdicts("findings", asked, *verdict_tables.finding_cells(asked))
     sections = [_comparison(record.folder, comparison) for comparison in evidence.comparisons]
-    cost, environment = _cost(evidence.runs), _environment(evidence.runs)
+    order = [arm.label for comparison in evidence.comparisons for arm in comparison.arms]
+    cost, environment = _cost(evidence.runs, order), _environment(evidence.runs)
     formats.write(record, "verdicts", published, verdicts.columns, verdicts.cells, title="Published claims")
     if asked:
         title = "Published findings, asked of another model"
@@ -75,9 +76,13 @@ def write(record: "Record", evidence: Evidence, *, command: str, made: str) -> P
         _write(record, table)
     html = jinja.get_template("page.html.j2").render(
         judged=_of(verdicts, lambda verdict: verdict != Verdict.NOT_RUN.name),
+        open=_of(verdicts, lambda verdict: verdict not in (Verdict.NOT_RUN.name, Verdict.REPRODUCED.name)),
+        stands=_of(verdicts, lambda verdict: verdict == Verdict.REPRODUCED.name),
         not_run=_of(verdicts, lambda verdict: verdict == Verdict.NOT_RUN.name),
         counts=Counter(row["verdict"] for row in published),
         findings=findings,
+        answered=_of(findings, lambda answer: answer != Verdict.NOT_RUN.name, "answer"),
+        unasked=_of(findings, lambda answer: answer == Verdict.NOT_RUN.name, "answer"),
         answers=Counter(row["verdict"] for row in asked),
         sections=sections,
         cost=cost,
@@ -102,8 +107,8 @@ def _verdicts(stem: str, rows: verdict_tables.Rows, columns: Sequence[str], cell
     return Table(stem, columns, [[*line, *more] for line, more in zip(cells, extra, strict=True)])
 
 
-def _of(verdicts: Table, wanted: Callable[[str], bool]) -> Table:
-    at = list(verdicts.columns).index("verdict")
+def _of(verdicts: Table, wanted: Callable[[str], bool], column: str = "verdict") -> Table:
+    at = list(verdicts.columns).index(column)
     return Table(verdicts.stem, verdicts.columns, [line for line in verdicts.cells if wanted(line[at])])
 
 
@@ -193,11 +198,11 @@ def _plot(path: Path, alt: str) -> Plot:
     return Plot(path.name, alt, "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode())
 
 
-def _cost(runs: Sequence[RunRecord]) -> Table:
-    """Mean time, memory and tokens of each arm."""
+def _cost(runs: Sequence[RunRecord], order: Sequence[str]) -> Table:
+    """Mean time, memory and tokens of each arm; `order`: labels of those that are compared, as they are there."""
     columns = ["task", "arm", "runs", "seconds", "training seconds", "tokens", "tokens a second", "peak memory (MiB)"]
     cells = []
-    for arm in arms(runs):
+    for arm in sorted(arms(runs), key=lambda arm: order.index(arm.label) if arm.label in order else -1):
 
         def mean(name: str, scale: float = 1, digits: int = 0, arm: Any = arm) -> str:
             values = arm.values(name)

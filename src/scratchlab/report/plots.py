@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,18 @@ from scratchlab.files import in_one_step
 from scratchlab.runs.metrics import Better, Unit
 from scratchlab.runs.metrics import metric as declaration
 
+WIDE, HIGH = 5.6, 3.6
+"""Inches of a plot of the page: small, so that its words can be read on a phone."""
+LONG_NAME = 26
+"""Letters of a name of which two no longer stand side by side below a plot."""
+
 
 def smoothed(values: Sequence[float], width: int) -> list[float]:
-    """Means over the last `width` values, over fewer at the start."""
-    found, total = [], 0.0
-    for place, value in enumerate(values):
-        total += value - (values[place - width] if place >= width else 0.0)
-        found.append(total / min(place + 1, width))
-    return found
+    """Means over `width` values around each, so that a curve is not moved to the right; over fewer at the ends."""
+    sums = [0.0, *accumulate(values)]
+    half, last = width // 2, len(values)
+    bounds = [(max(0, place - half), min(last, place - half + width)) for place in range(last)]
+    return [(sums[to] - sums[start]) / (to - start) for start, to in bounds]
 
 
 def curves(history: list[dict[str, Any]], names: Sequence[str], *, by: str, path: Path, raw: str = "") -> None:
@@ -25,6 +30,7 @@ def curves(history: list[dict[str, Any]], names: Sequence[str], *, by: str, path
     `raw`: a number of every batch, drawn behind them, as it is and smoothed.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.add_subplot()
@@ -39,8 +45,36 @@ def curves(history: list[dict[str, Any]], names: Sequence[str], *, by: str, path
         if points:
             axes.plot(*zip(*points, strict=True), label=name.replace("_", " "), marker="o" if len(points) < 30 else "")
     axes.set_xlabel(by)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylabel(declaration(names[0]).quantity or declaration(names[0]).words)
     axes.grid(alpha=0.3)
+    _legend(figure)
+    _save(figure, path)
+
+
+def pace(lines: Sequence[dict[str, Any]], *, path: Path) -> None:
+    """Draw the learning rate and the tokens a second over the batches, one above the other."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter
+
+    figure = Figure(figsize=(6, 4.5), layout="constrained")
+    rate, speed = figure.subplots(2, 1, sharex=True)
+    steps = [line["step"] for line in lines]
+    rate.plot(steps, [line["lr"] for line in lines], color="tab:purple")
+    rate.set_ylim(bottom=0)
+    rate.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
+    rate.set_ylabel("learning rate")
+    speeds = [line["tokens_per_second"] for line in lines]
+    width = max(2, len(speeds) // 20)
+    means = smoothed(speeds, width)
+    speed.plot(steps, speeds, color="tab:gray", alpha=0.25, lw=0.8)
+    speed.plot(steps, means, color="tab:green", label=f"tokens a second, mean of {width} batches")
+    speed.set_ylim(0, 1.3 * max(means))
+    speed.set_ylabel("tokens a second")
+    speed.yaxis.set_major_formatter(EngFormatter(sep=""))
+    speed.set_xlabel("step")
+    for axes in (rate, speed):
+        axes.grid(alpha=0.3)
     _legend(figure)
     _save(figure, path)
 
@@ -57,7 +91,9 @@ def forest(rows: Sequence[dict[str, Any]], metric: str, *, path: Path) -> bool:
         return False
     declared = declaration(metric)
     scale = declared.scale
-    figure = Figure(figsize=(7, 1.3 + 0.4 * len(shown)), layout="constrained")
+    # as high as the curves that stand beside it, unless it has few bars or many
+    height = max(HIGH + 0.12 * (len(shown) + 1), 1.3 + 0.4 * len(shown)) if len(shown) > 2 else 2 + 0.6 * len(shown)
+    figure = Figure(figsize=(WIDE, height), layout="constrained")
     axes = figure.add_subplot()
     for place, row in enumerate(reversed(shown)):
         delta = row["delta"]
@@ -68,11 +104,11 @@ def forest(rows: Sequence[dict[str, Any]], metric: str, *, path: Path) -> bool:
         axes.plot(scale * delta["value"], place, "o", color=color, ms=6)
     axes.axvline(0, color="black", lw=0.8)
     axes.set_ylim(-0.6, len(shown) - 0.4)
-    axes.set_yticks(range(len(shown)), [_wrapped(row["name"]) for row in reversed(shown)], fontsize=8)
+    axes.set_yticks(range(len(shown)), [_wrapped(row["name"]) for row in reversed(shown)], fontsize=9)
     about = ["points"] if declared.unit is Unit.fraction else []
     about += [] if declared.better is Better.neither else [f"{declared.better.name} is better"]
-    told = f" ({', '.join(about)})" if about else ""
-    axes.set_xlabel(f"difference in {declared.words} from the baseline{told}")
+    told = f"\n({', '.join(about)})" if about else ""
+    axes.set_xlabel(f"difference in {declared.words}{told}")
     axes.grid(axis="x", alpha=0.3)
     _save(figure, path)
     return True
@@ -81,8 +117,9 @@ def forest(rows: Sequence[dict[str, Any]], metric: str, *, path: Path) -> bool:
 def bands(histories: dict[str, list[list[dict[str, Any]]]], name: str, *, by: str, path: Path) -> bool:
     """Draw `name` over `by`: for each arm the mean over its seeds, with a band from the lowest to the highest."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
-    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    figure = Figure(figsize=(WIDE, HIGH + 0.12 * len(histories)), layout="constrained")
     axes = figure.add_subplot()
     drawn = 0
     for label, runs in histories.items():
@@ -109,6 +146,7 @@ def bands(histories: dict[str, list[list[dict[str, Any]]]], name: str, *, by: st
     if not drawn:
         return False
     axes.set_xlabel(by)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylabel(name.replace("_", " "))
     axes.grid(alpha=0.3)
     _legend(figure)
@@ -118,7 +156,9 @@ def bands(histories: dict[str, list[list[dict[str, Any]]]], name: str, *, by: st
 
 def _legend(figure: Any) -> None:
     """Below the axes, never on the data."""
-    figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
+    names = [text for axes in figure.axes for text in axes.get_legend_handles_labels()[1]]
+    columns = 1 if max(map(len, names), default=0) > LONG_NAME else 2
+    figure.legend(loc="outside lower center", ncols=columns, fontsize=9, frameon=False)
 
 
 def _wrapped(label: str) -> str:
@@ -127,7 +167,7 @@ def _wrapped(label: str) -> str:
 
 def _save(figure: Any, path: Path) -> None:
     with in_one_step(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=120)
+        figure.savefig(temporary, format="png", dpi=150)
 
 
 def heat_maps(

@@ -1,6 +1,5 @@
 """Comparisons as cells: for the terminal, Markdown, LaTeX and CSV; and the table that ends a sweep."""
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -92,10 +91,10 @@ def show(found: Comparison, shown: Sequence[str] = ()) -> None:
     columns, table = short(found, shown)
     terminal.show(title(found), columns, table)
     if found.headline:
-        terminal.say(f"{found.headline}\n")
+        terminal.say(f"{found.headline}\n", prose=True)
     for row in found.rows:
         if text := notes(row):
-            terminal.say(f"{row['name']}: {text}")
+            terminal.say(f"{row['name']}: {text}", prose=True)
 
 
 def title(found: Comparison) -> str:
@@ -142,25 +141,24 @@ def metrics_of(found: Sequence[Comparison], wanted: str) -> list[str]:
     return parts(wanted)
 
 
-def show_sweep(folders: Sequence[Path], sweep: Path) -> None:
+def show_sweep(folders: Sequence[Path], sweep: Path) -> list[str]:
     """Print how the runs of a sweep compare with each other, a table a task, and keep their order and baselines.
 
     `sweep`: the sweep's own folder.
+
+    Returns the names of what was compared.
     """
     from scratchlab.book import experiments
     from scratchlab.evidence import gather, sweeps
     from scratchlab.evidence.runs import read_run
-    from scratchlab.report import terminal
 
     runs = [run for run in map(read_run, folders) if not run.about_records]
     order = [run.fingerprint for run in runs]
     sweeps.write(sweep, sweeps.Sweep(order))  # so that the first arm is the first of this sweep
     found = gather.comparisons(runs, experiments.read_all(), all_tasks=True)
     if not found:
-        return
+        return []
     sweeps.write(sweep, sweeps.Sweep(order, {r.fingerprint: one.why for one in found for r in one.baseline.runs}))
     for one in found:
         show(one)
-    root = os.path.commonpath([folder.resolve() for folder in folders])
-    names = ",".join(dict.fromkeys(arm.name for one in found for arm in one.arms))
-    terminal.say(f"records: {root}; more with: scratchlab task=compare select={names}")
+    return list(dict.fromkeys(arm.name for one in found for arm in one.arms))

@@ -5,7 +5,7 @@ from enum import Enum
 from typing import Any, ClassVar
 
 from scratchlab.runs.claim import Claim
-from scratchlab.runs.identity import bookkeeping
+from scratchlab.runs.identity import added, bookkeeping
 
 
 class Device(Enum):
@@ -66,11 +66,15 @@ class TrackingConfig:
     """How a run is logged to Weights & Biases."""
 
     mode: TrackingMode = TrackingMode.none
-    """`auto` is online where there is a login, else offline (`wandb sync` uploads later)."""
+    """`auto` is online where there is a login, else offline (`task=sync` sends it later)."""
     project: str = "scratchlab"
+    entity: str = ""
+    """The user or team that the project belongs to; empty: W&B's default for the login."""
     group: str = ""
-    """Default: the run's name, so that seeds of one experiment stand together."""
+    """Default: the sweep that the run is part of, else its name, so that seeds of one experiment stand together."""
     tags: list[str] = field(default_factory=list)
+    notes: str = ""
+    """What W&B shows as the run's notes."""
 
 
 class Retry(Enum):
@@ -82,6 +86,20 @@ class Retry(Enum):
     oom = "oom"
     """Those that ran out of memory."""
     all = "all"
+
+
+OUT = "outputs"
+"""Where records go unless something else is said, from where the command is called."""
+DEBUG_BATCHES = 2
+"""Of each split, in a run that only tries whether it works."""
+
+
+class Debug(Enum):
+    """How much of a run is done to see whether it works."""
+
+    none = "none"
+    batches = "batches"
+    tiny = "tiny"
 
 
 @dataclass(kw_only=True)
@@ -97,6 +115,8 @@ class Run:
     """False: the task only shows something and leaves no record."""
     reusable: ClassVar[bool] = True
     """False: the outcome depends on more than the configuration, so a finished run is done again."""
+    tracked: ClassVar[bool] = True
+    """False: `tracking` is about other runs, and the task has none of its own at W&B."""
     goes_on_from: ClassVar[str] = ""
     """The key that names the run whose result this one starts from; empty where the task has none."""
     about_records: ClassVar[bool] = False
@@ -108,7 +128,7 @@ class Run:
     """The exercise of the appendix this answers, as `6.3`; several are comma-separated."""
     seed: int = 123
     """Seeds weights, batches and draws; 123 is that of the book's scripts."""
-    out: str = bookkeeping("outputs")
+    out: str = bookkeeping(OUT)
     """Where records go."""
     force: bool = bookkeeping(False)
     """Repeat a run that is already done."""
@@ -118,11 +138,18 @@ class Run:
     """Of a sweep: do again what failed before: `oom` what ran out of memory, `failed` the rest, `all` both."""
     fail_fast: bool = bookkeeping(False)
     """Of a sweep: start no more jobs once one has failed."""
+    debug: Debug = added(Debug.none)
+    """batches: two batches of each split, where a task has splits; tiny: of a tiny model, too. No evidence for a claim,
+    whatever else the run is."""
     optimize: str = bookkeeping("")
     """The metric by which a sweeper that searches goes, as val_loss; empty: a preferred one of the validation split."""
     compute: ComputeConfig = field(default_factory=ComputeConfig)
     tracking: TrackingConfig = bookkeeping(default_factory=TrackingConfig)
     claims: list[Claim] = bookkeeping(default_factory=list)
+
+    def few(self, batch_size: int) -> int | None:
+        """Examples of each split that are used; None: all."""
+        return None if self.debug is Debug.none else DEBUG_BATCHES * batch_size
 
     def idle(self) -> dict[str, str]:
         """Keys that are set but cannot change a number in this run, each with the reason."""

@@ -42,9 +42,8 @@ MODEL = "checkpoint/model.safetensors"
 class Record:
     """The open folder of one run; tasks write through it."""
 
-    def __init__(self, folder: Path, tracker: Tracker) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.tracker = tracker
         self.hashes: dict[str, str] = {}
         self.device = ""
         self.computed: dict[str, Any] = {}
@@ -52,13 +51,12 @@ class Record:
         self._history = (folder / HISTORY).open("a", encoding="utf-8")
 
     def history(self, **values: Any) -> None:
-        """Append one line to history.jsonl, on disk before this returns to the operating system, and track it."""
+        """Append one line to history.jsonl, on disk before this returns to the operating system."""
         try:
             self._history.write(to_json(values) + "\n")
             self._history.flush()
         except OSError as error:  # which names no file
             raise OSError(error.errno, error.strerror, str(self.folder / HISTORY)) from error
-        self.tracker.log(values)
 
     def write_text(self, name: str, text: str) -> Path:
         """Write a file of the run in one step; returns its path."""
@@ -150,7 +148,7 @@ def _execute(
 ) -> dict[str, Any]:
     write_atomically(folder / CONFIG, yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True))
     started, clock = datetime.now(UTC), time.perf_counter()
-    record = Record(folder, tracker)
+    record = Record(folder)
     record.hashes.update(inputs)
     metrics: dict[str, Any] = {}
     status, error = "failed", ""
@@ -178,7 +176,7 @@ def _execute(
             record.close()
             _write_result(folder, result)
             ending.recorded = True
-            tracker.finish(metrics, status)
+            tracker.finish(status)
     drop_state(folder)
     return result
 
@@ -274,5 +272,5 @@ def read_history(folder: Path | str) -> list[dict[str, Any]]:
 
 def folders(out: Path | str, select: str = "*") -> list[Path]:
     """Folders of the runs below `out` whose names match one of the comma-separated globs, in order of name."""
-    every = Path(out).glob(f"*/*/{CONFIG}")
-    return sorted(path.parent for path in every if matches(path.parent.parent.name, select))
+    names = (path for path in Path(out).glob("*/") if matches(path.name, select))
+    return sorted(path.parent for name in names for path in name.glob(f"*/{CONFIG}"))

@@ -73,6 +73,7 @@ TASKS = {
     "sample_counts": Task("sample_counts", "SampleCounts", "sample_counts", "5"),
     "sampling_grid": Task("sampling_grid", "SamplingGrid", "sampling_grid", "5"),
     "score": Task("score", "Score", "score", "5"),
+    "sync": Task("sync", "Sync", "sync", "evidence"),
     "tokenize": Task("tokenize", "Tokenize", "tokenize", "2"),
     "verify": Task("bundle", "Verify", "verify", "evidence"),
     "where": Task("where", "Where", "where", "evidence"),

@@ -26,14 +26,14 @@ class Compare(Reading):
 
 def compare(config: Compare, record: "Record") -> dict[str, Any]:
     from scratchlab.book import experiments
-    from scratchlab.evidence import gather
+    from scratchlab.evidence import gather, records
     from scratchlab.evidence.remarks import problem_lines, unfinished
-    from scratchlab.evidence.runs import arms, read_runs
+    from scratchlab.evidence.runs import arms
     from scratchlab.files import as_json
     from scratchlab.launch import command
     from scratchlab.report import formats, tables, terminal
 
-    runs = read_runs(config.out, config.select, config.seed_numbers)
+    runs = records.read(config.out, config.select, config.seed_numbers)
     if not arms(runs):
         raise ValueError(f"select={config.select} out={config.out} seeds={config.seeds}: no finished run is there")
     found = gather.comparisons(

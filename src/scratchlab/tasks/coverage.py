@@ -16,14 +16,14 @@ class Coverage(Reading):
 
 def coverage(config: Coverage, record: "Record") -> dict[str, Any]:
     from scratchlab.book import claims, experiments
-    from scratchlab.evidence.runs import by_name, read_runs
+    from scratchlab.evidence.records import Records
     from scratchlab.evidence.verdicts import decide, row
     from scratchlab.launch.published import Compositions
     from scratchlab.report import formats, terminal
     from scratchlab.report import verdicts as tables
 
     files = experiments.select(config.select)
-    runs = by_name(read_runs(config.out, seeds=config.seed_numbers))
+    runs = Records(config.out, config.seed_numbers)
     everything = experiments.read_all()
     published = Compositions()
     rows = [row(stated, decide(stated, runs, everything, published)) for stated in claims.of(files.values())]

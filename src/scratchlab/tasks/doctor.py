@@ -52,8 +52,8 @@ def versions() -> Iterator[Finding]:
             there = find_spec(f"hydra_plugins.{package}") is not None
         except ModuleNotFoundError:
             there = False
-        how = "launch=parallel" if launcher == "joblib" else f"hydra/launcher={launcher}"
-        advice = "" if there else f"for {how}: pip install {package.replace('_', '-')}"
+        preset = {"joblib": "parallel", "submitit": "slurm"}.get(launcher, launcher)
+        advice = "" if there else f"for launch={preset}: pip install 'scratchlab[{preset}]'"
         yield f"launcher {launcher}", "installed" if there else "not installed", advice
 
 

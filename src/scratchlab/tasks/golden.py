@@ -26,12 +26,11 @@ def golden(config: Golden, record: "Record") -> dict[str, Any]:
     from datetime import UTC, datetime
     from pathlib import Path
 
-    from scratchlab.evidence import goldens
-    from scratchlab.evidence.runs import read_runs
+    from scratchlab.evidence import goldens, records
     from scratchlab.files import as_json
     from scratchlab.report import terminal
 
-    runs = [run for run in read_runs(config.out, config.select, config.seed_numbers) if run.done]
+    runs = [run for run in records.read(config.out, config.select, config.seed_numbers) if run.done]
     if not runs:
         raise ValueError(f"select={config.select} out={config.out}: no finished run is there")
     folder = Path(config.goldens)

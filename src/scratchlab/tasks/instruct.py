@@ -70,7 +70,8 @@ def instruct(config: Instruct, record: "Record") -> dict[str, Any]:
     scores.check(config.judge)  # before an hour of training
     machine = compute.prepare(config.compute)
     record.device = machine.name
-    entries = instructions.load(config.data)
+    few = config.few(config.train.batch_size * config.train.accumulate)
+    entries = {name: part[:few] for name, part in instructions.load(config.data).items()}
     tokenizer = config.model.tokenizer
     splits = {name: instructions.Instructions(part, config.prompt, tokenizer) for name, part in entries.items()}
     record.hashes |= {f"{name}_split": data.fingerprint() for name, data in splits.items()}
@@ -83,7 +84,7 @@ def instruct(config: Instruct, record: "Record") -> dict[str, Any]:
         config.checkpoint_minutes,
         start_over=config.force,
         training=fingerprint(config, without=AFTER_TRAINING),
-        files=(fit.SAMPLES, fit.LOSS_CURVES),
+        files=fit.FILES,
         later={responses.ANSWERS: fingerprint(config, without=("judge",))},
     )
     trained = before.trained(model)

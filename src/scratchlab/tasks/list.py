@@ -1,14 +1,17 @@
-"""Show what there is: every experiment with its exercise, what it changes, its claims and what it needs."""
+"""Show what there is: every experiment with its exercise, what it changes, its claims, what it needs and takes."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from scratchlab.book import experiments
+from scratchlab.book import experiments, resources
 from scratchlab.data import sources
 from scratchlab.runs.config import Run
 
 if TYPE_CHECKING:
     from scratchlab.runs.record import Record
+
+
+COLUMNS = ("experiment", "exercise", "changes", "claims", "needs", "takes")
 
 
 @dataclass(kw_only=True)
@@ -26,7 +29,10 @@ def list_experiments(config: List, record: "Record") -> dict[str, Any]:
 
     chosen = experiments.select(config.select)
     title = f"{len(chosen)} experiments; run one with: scratchlab experiment=NAME"
-    terminal.show(title, ("experiment", "exercise", "changes", "claims", "needs"), [_row(e) for e in chosen.values()])
+    machines = dict.fromkeys(cost.machine for name, cost in resources.read().items() if name in chosen)
+    if machines:
+        title += f"; taken on {'; '.join(machines)}"
+    terminal.show(title, COLUMNS, [_row(e) for e in chosen.values()])
     return {"experiments": list(chosen)}
 
 
@@ -39,4 +45,7 @@ def _row(experiment: experiments.Experiment) -> list[str]:
         for claim in experiment.claims
     )
     needs = "\n".join([*experiment.weights, *sources.needed_by(experiment)])
-    return [experiment.name, experiment.exercise, changed or f"task={experiment.task} as it is", claims, f"{needs}\n"]
+    changed = changed or f"task={experiment.task} as it is"
+    cost = None if experiment.local else resources.read().get(experiment.name)
+    takes = cost.in_short if cost else resources.NOT_MEASURED
+    return [experiment.name, experiment.exercise, changed, claims, f"{needs}\n", takes]

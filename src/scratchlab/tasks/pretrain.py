@@ -36,8 +36,7 @@ class Pretrain(TrainingRun):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_vocabulary(self.model)
-        length = self.train.max_length
-        if length is not None and length > self.model.context_length:
+        if (length := self.train.max_length or 0) > self.model.context_length:
             raise ValueError(
                 f"train.max_length={length}: beyond model.context_length={self.model.context_length}; "
                 f"possible: 1 to {self.model.context_length}"
@@ -116,6 +115,7 @@ def pretrain(config: Pretrain, record: "Record") -> dict[str, Any]:
         length=config.window,
         stride=config.train.stride or config.window,
         batch_size=config.train.batch_size,
+        most=config.few(config.train.batch_size * config.train.accumulate),
     )
     # the book seeds before the model and not again: training goes on from the state that making random weights left
     torch.manual_seed(config.seed)

@@ -1,5 +1,6 @@
 """Put all evidence on one page: verdicts, comparisons, curves, changed items, cost, environment."""
 
+import re
 import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -45,7 +46,12 @@ def report(config: Report, record: "Record") -> dict[str, Any]:
     command.settle(found.comparisons)
     options = {"select": config.select, "baseline": config.baseline, "seeds": config.seeds, "out": config.out}
     neutral = {"select": "*", "baseline": "", "seeds": None, "out": "outputs"}
-    words = [f"{key}={words_of(value)}" for key, value in options.items() if value != neutral[key]]
+    # lists of names are read without quotes, as they are typed
+    words = [
+        f"{key}={value if re.fullmatch(r'[*?A-Za-z_][*?,.A-Za-z0-9_-]*', str(value)) else words_of(value)}"
+        for key, value in options.items()
+        if value != neutral[key]
+    ]
     path = page.write(
         record,
         found,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from scratchlab.book.claims import Stated
     from scratchlab.book.experiments import Experiment
     from scratchlab.evidence.missing import Missing
-    from scratchlab.evidence.runs import RunRecord
+    from scratchlab.evidence.records import Records
     from scratchlab.report.verdicts import Rows
     from scratchlab.runs.record import Record
 
@@ -38,11 +38,11 @@ class Reproduce(Reading):
     def makes(self) -> list[list[str]]:
         from scratchlab.book import experiments
         from scratchlab.evidence.missing import missing_runs
-        from scratchlab.evidence.runs import by_name, read_runs
+        from scratchlab.evidence.records import Records
         from scratchlab.launch.published import Compositions
 
         files, seeds = experiments.read_all(), self.seed_numbers
-        runs = by_name(read_runs(self.out, seeds=seeds))
+        runs = Records(self.out, seeds)
         lacking = missing_runs(chosen_claims(self, files, runs), runs, files, seeds, Compositions())
         return [item.overrides(self.out) for item in lacking if self.with_weights or not item.obstacle]
 
@@ -54,8 +54,8 @@ class Reproduce(Reading):
 def reproduce(config: Reproduce, record: "Record") -> dict[str, Any]:
     from scratchlab.book import experiments
     from scratchlab.evidence.missing import missing_runs
+    from scratchlab.evidence.records import Records
     from scratchlab.evidence.remarks import problem_lines
-    from scratchlab.evidence.runs import by_name, read_runs
     from scratchlab.evidence.verdicts import Answer, Verdict, decide, misses, row
     from scratchlab.launch import jobs, plan, plan_table
     from scratchlab.launch.published import Compositions
@@ -64,7 +64,7 @@ def reproduce(config: Reproduce, record: "Record") -> dict[str, Any]:
 
     files = experiments.read_all()
     seeds, published = config.seed_numbers, Compositions()
-    runs = by_name(read_runs(config.out, seeds=seeds))
+    runs = Records(config.out, seeds)
     stated = chosen_claims(config, files, runs)
     lacking = missing_runs(stated, runs, files, seeds, published)
     if config.run_missing:
@@ -72,7 +72,7 @@ def reproduce(config: Reproduce, record: "Record") -> dict[str, Any]:
         found_missing = [jobs.job(item.overrides(config.out)) for item in wanted]
         plan_table.show(plan.make(found_missing, estimated=True))
         jobs.run_all(found_missing)
-        runs = by_name(read_runs(config.out, seeds=seeds))
+        runs = Records(config.out, seeds)
     found = [(s, decide(s, runs, files, published)) for s in stated]
     rows, asked = tables.apart([row(s, decision) for s, decision in found])
     counts, answers = (Counter(r["verdict"] for r in part) for part in (rows, asked))
@@ -83,7 +83,7 @@ def reproduce(config: Reproduce, record: "Record") -> dict[str, Any]:
     if asked:
         show(record, "findings", asked, "findings asked of another model", *tables.finding_cells(asked))
         terminal.say(tables.finding_counts(asked))
-    spoilt = problem_lines(run for found_runs in runs.values() for run in found_runs)
+    spoilt = problem_lines(runs.found)
     for line in (*spoilt, *missed.lines(), *still_missing(config, lacking)):
         terminal.say(line)
     return {
@@ -113,9 +113,7 @@ def show(
     terminal.say(f"written to {record.folder}/{stem}.json (and .md, .tex, .csv)")
 
 
-def chosen_claims(
-    config: Reproduce, files: dict[str, "Experiment"], runs: dict[str, list["RunRecord"]]
-) -> list["Stated"]:
+def chosen_claims(config: Reproduce, files: dict[str, "Experiment"], runs: "Records") -> list["Stated"]:
     """The claims that the configuration selects: of experiment files, and of records that no file stands behind.
 
     Raises:

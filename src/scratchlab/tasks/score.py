@@ -56,6 +56,7 @@ def score(config: Score, record: "Record") -> dict[str, Any]:
         length=config.max_length,
         stride=config.max_length,
         batch_size=config.batch_size,
+        most=config.few(config.batch_size),
     )
     torch.manual_seed(config.seed)
     model, record.hashes["weights"] = weights.build(config.model, config.weights)

@@ -19,14 +19,16 @@ from scratchlab.progress import progress
 from scratchlab.report import plots
 from scratchlab.runs.record import Record, read_history
 from scratchlab.runs.signals import at_boundaries
-from scratchlab.training import evaluate
+from scratchlab.training import evaluate, pace
 from scratchlab.training.config import TrainConfig
 from scratchlab.training.resume import Resume
 from scratchlab.training.steps import Step, Steps
 
 log = logging.getLogger(__name__)
 
-SAMPLES, LOSS_CURVES, ACCURACY_CURVES = "samples.txt", "loss.png", "accuracy.png"
+SAMPLES, LOSS_CURVES, ACCURACY_CURVES, PACE_CURVES = "samples.txt", "loss.png", "accuracy.png", "pace.png"
+FILES = (SAMPLES, LOSS_CURVES, PACE_CURVES, pace.FILE)
+"""What a training without accuracies leaves beside its history."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,8 +111,9 @@ def fit(parts: Parts, settings: TrainConfig, record: Record, resume: Resume, *, 
         if parts.sample is not None:
             record.write_text(SAMPLES, seen.samples)
     started = time.perf_counter() - seen.seconds
-    with at_boundaries() as ending:
+    with at_boundaries() as ending, pace.Pace(record.folder, parts.optimizer, seen.tokens) as clock:
         for step in progress(steps, total=len(steps), done=steps.done, what=what):
+            clock.batch(step.number, seen.tokens)
             record.history(step=step.number, batch_loss=step.loss)
             if step.number % settings.eval_every == 0:
                 _evaluate(parts, seen, step, record)
@@ -121,6 +124,7 @@ def fit(parts: Parts, settings: TrainConfig, record: Record, resume: Resume, *, 
             resume.keep(steps, seen, asked)
             if steps.complete and asked:
                 ending.here(of_others="SIGTERM")
+            clock.go()
     resume.hold(steps, seen)
     if steps.rows:
         record.computed["rows_at_a_time"] = steps.rows
@@ -170,10 +174,12 @@ def _end_epoch(parts: Parts, seen: Seen, epoch: int, record: Record) -> None:
 
 
 def draw_curves(record: Record) -> None:
-    """Plot what the history holds: losses over batches, accuracies over epochs; nothing where nothing was trained."""
+    """Plot losses over batches, accuracies over epochs, rate and speed; nothing where nothing was trained."""
     history = read_history(record.folder)
     if any("val_loss" in line for line in history):
         losses = ("train_loss", "val_loss")
         plots.curves(history, losses, by="step", path=record.folder / LOSS_CURVES, raw="batch_loss")
     if any("val_accuracy" in line for line in history):
         plots.curves(history, ("train_accuracy", "val_accuracy"), by="epoch", path=record.folder / ACCURACY_CURVES)
+    if len(lines := pace.read(record.folder)) > 1:
+        plots.pace(lines, path=record.folder / PACE_CURVES)

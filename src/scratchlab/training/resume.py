@@ -26,6 +26,7 @@ from scratchlab.runs import aside, environment
 from scratchlab.runs.aside import STATE as STATE  # offered here too
 from scratchlab.runs.record import MODEL, Record, read_history, result_or_warning, write_atomically
 from scratchlab.runs.signals import if_interrupted
+from scratchlab.training import pace
 from scratchlab.training.steps import Steps
 
 log = logging.getLogger(__name__)
@@ -144,6 +145,7 @@ class Resume:
             log.info("%s was stopped in training: going on after batch %d", before, steps.done - 1)
             self._begun_with(found.get("threads"))
             self._copy_history(before, lines=found["lines"])
+            pace.copy(before, self.record.folder, batches=steps.done)
             (self.record.folder / STATE).parent.mkdir(parents=True, exist_ok=True)
             (before / STATE).rename(self.record.folder / STATE)
             return found["notes"]
