@@ -224,7 +224,7 @@ def test_what_is_marked_at_a_task_s_fields_is_what_is_known_to_change_no_number(
     keys = {mark for mark in LEFT_OUT if _has(schema, mark)}
     assert set(identity.marks(schema).bookkeeping) == keys
     later = ("family", "n_kv_heads", "ff_dim", "rope_theta", "norm_eps") if "model" in get_type_hints(schema) else ()
-    known = {f"model.{key}" for key in later}
+    known = {"debug"} | {f"model.{key}" for key in later}
     known |= {f"data.{key}" for key in OF_A_FILE} if get_type_hints(schema).get("data") is MessagesConfig else set()
     known |= {"classes", *(f"tune.{part.name}" for part in fields(TuneConfig))} if task == "count" else set()
     assert set(identity.marks(schema).as_before) == known, "pin the fingerprints with the field as before, and without"

@@ -378,3 +378,16 @@ def test_a_long_answer_is_read_in_no_time(piece: str) -> None:
     start = time.process_time()
     parse(piece * 5000)
     assert time.process_time() - start < 5
+
+
+def read(before: str, beginning: str, far: int) -> int | None:
+    """What is read where a sentence with `beginning` reaches so many characters back from the number."""
+    filling = "a" * (far - len(beginning) - len("  give it "))
+    return parse(f"{before}{beginning} {filling} give it 85")
+
+
+def test_who_gives_a_score_stands_within_two_hundred_characters_before_it() -> None:
+    # `will` speaks for the judge at the beginning of a line only, so that the beginning must be in sight
+    assert read("", "Will", 200) == 85 and read("", "Will", 201) is None
+    # in the middle of a line, `I` must be seen to be a word: with the space before it
+    assert read("Well then, ", "I", 199) == 85 and read("Well then, ", "I", 200) is None

@@ -30,8 +30,7 @@ scratchlab: the exercises of Build a Large Language Model (From Scratch) as type
   scratchlab -m experiment=NAME seed=123,124     do a run for each value, or combination of values, then show a table
   scratchlab ... plan=true                       show what would run, what is done, and how long it may take
   scratchlab experiment=NAME --help              show the keys of an experiment or a task: values and meaning
-  scratchlab experiment=NAME --cfg job           show what would run
-  scratchlab --version                           (--hydra-help: more flags)
+  scratchlab experiment=NAME --cfg job           show what would run (--version, --hydra-help: more flags)
   for example: scratchlab experiment=ch06_row01_baseline position=first tune=lora tune.lora_rank=4"""
 ENVIRONMENT = {
     "SCRATCHLAB_MIRROR": "a folder that has data and weights, asked before the web",

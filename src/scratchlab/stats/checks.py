@@ -101,8 +101,8 @@ def count_test(successes: int, total: int, probability: float, *, level: float =
     level = require.share("level", level, open_ends=True)
     test = binomtest(successes, total, probability)
     exact = test.proportion_ci(level, "exact")
-    p = min(1.0, float(test.pvalue))
-    return CountTest(successes / total, float(exact.low), float(exact.high), level, p, probability * total)
+    low, high, p = float(exact.low), float(exact.high), float(test.pvalue)
+    return CountTest(successes / total, low, high, level, p, probability * total)
 
 
 def holm(p_values: ArrayLike) -> tuple[float, ...]:
