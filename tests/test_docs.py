@@ -28,7 +28,8 @@ def commands(page: Path) -> list[str]:
         for block in re.findall(r"^```\w*\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
         for line in block.splitlines()
     ]
-    return [line.partition(" #")[0].strip() for line in found if line.startswith("scratchlab ")]
+    alone = [re.sub(r"^torchrun [-=\w ]*-m scratchlab ", "scratchlab ", line) for line in found]
+    return [line.partition(" #")[0].strip() for line in alone if line.startswith("scratchlab ")]
 
 
 @pytest.fixture
@@ -72,6 +73,7 @@ def test_every_command_on_a_page_composes(page: Path, here: Path) -> None:
 
 def test_there_are_commands_to_try() -> None:
     assert len(commands(ROOT / "README.md")) > 15 and commands(DOCS / "compare.md")
+    assert len(commands(DOCS / "devices.md")) == 2  # behind torchrun
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

@@ -11,6 +11,7 @@ import scratchlab
 
 SOURCE = Path(scratchlab.__file__).parent
 LAYERS = [
+    {"processes"},
     {"files", "progress", "matching"},
     {"stats", "assets"},
     {"runs"},

@@ -5,6 +5,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from scratchlab import processes
 from scratchlab.cli import arguments, help
 from scratchlab.launch.execute import run
 from scratchlab.progress import ToConsole, on_a_terminal
@@ -40,13 +41,15 @@ def one_job(composed: "DictConfig") -> float:
             return number
         job.is_(config)
         result = run(config, compose.reference(chosen), job.choices, job.sweep)
-        number = objective.of(config, result["metrics"])
+        if processes.first():
+            number = objective.of(config, result["metrics"])
         job.ends(result.get("exit_code", 0))
     return number
 
 
 def log_to_terminal() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[ToConsole()])
+    level = logging.INFO if processes.first() else logging.ERROR
+    logging.basicConfig(level=level, format="%(message)s", handlers=[ToConsole()])
 
 
 def main() -> None:
@@ -54,6 +57,8 @@ def main() -> None:
     # Hydra prints its own, longer story about errors unless told to let them through
     os.environ["HYDRA_FULL_ERROR"] = "1"
     log_to_terminal()
+    if not processes.first():
+        sys.stdout = open(os.devnull, "w")  # what is to be read, the first process writes
     words = sys.argv[1:]
     if on_a_terminal() and not {"--help", "-h", "--version"} & set(words):
         print("scratchlab: reading the command", file=sys.stderr, flush=True)  # Hydra takes its second
@@ -71,7 +76,8 @@ def main() -> None:
             with outcome.of_the_sweep():
                 compose.entry_point(one_job)()
     except KeyboardInterrupt as stop:
-        print(f"interrupted ({str(stop) or 'Ctrl-C'}): {KEPT}", file=sys.stderr)
+        if processes.first():
+            print(f"interrupted ({str(stop) or 'Ctrl-C'}): {KEPT}", file=sys.stderr)
         sys.exit(signals.exit_code(stop))
     except BrokenPipeError:  # whoever was reading has seen enough, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -81,8 +87,11 @@ def main() -> None:
 
         message = mistakes.explain(error, words)
         if message is None:
+            if not processes.first():  # its reason stands in the record, which the first process keeps
+                sys.exit(1)
             raise
-        print(f"error: {message}", file=sys.stderr)
+        if processes.first():
+            print(f"error: {message}", file=sys.stderr)
         sys.exit(1)
 
 

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING, TypeVar
 
+from scratchlab import processes
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -16,8 +18,8 @@ T = TypeVar("T")
 
 
 def on_a_terminal() -> bool:
-    """Whether somebody looks at standard error."""
-    return sys.stderr.isatty()
+    """Whether somebody looks at standard error, and this is the process that speaks there."""
+    return processes.first() and sys.stderr.isatty()
 
 
 @cache

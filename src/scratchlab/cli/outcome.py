@@ -18,6 +18,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict, read_write
 
+from scratchlab import processes
 from scratchlab.cli import live, mistakes
 from scratchlab.cli.sweep_folder import Entry, Sweep, read
 from scratchlab.launch import jobs
@@ -48,6 +49,19 @@ class SweepFolder(Callback):
         if config.hydra.sweeper._target_ == jobs.BASIC_SWEEPER:
             for number, overrides in enumerate(jobs.split_composed(config)):
                 Entry(number, list(overrides)).write(folder)
+
+
+def check_alone() -> None:
+    """A sweep is one process's work.
+
+    Raises:
+        ValueError: torchrun has started several.
+    """
+    if (count := processes.started()) > 1:
+        raise ValueError(
+            f"a sweep under torchrun: its {count} processes do one run together; possible: one run without -m, or the "
+            "sweep without torchrun"
+        )
 
 
 class Job:
@@ -120,6 +134,7 @@ def one_job() -> Iterator[Job | None]:
     if hydra.mode is not RunMode.MULTIRUN:
         yield Job(Entry(0, overrides), None)
         return
+    check_alone()
     sweep = Sweep(Path(hydra.sweep.dir))
     job = Job(Entry(sweep.number(hydra.job.num), overrides), sweep)
     if reason := sweep.stopped():

@@ -28,10 +28,15 @@ def run(config: DictConfig, launcher: Launcher) -> None:
     """Plan the jobs of a composed sweep and launch those that are to run; see `outcome.show` for how it ends.
 
     Raises:
-        ValueError: jobs have mistakes; none has run.
+        ValueError: jobs have mistakes, or this is one of several processes; none has run.
         RuntimeError: the launcher's packages are not installed, or its scheduler is not here.
         Exception: the launcher could not start any job that is left.
     """
+    try:
+        outcome.check_alone()
+    except ValueError:
+        outcome.SweepFolder.current = None
+        raise
     found = listing.composed(jobs.split_composed(config), jobs.searched(config))
     planned = plan.make(found, Retry(config.retry), estimated=config.plan or len(found) > 1)
     if config.plan:

@@ -10,11 +10,13 @@ from typing import Any
 
 import torch
 
+from scratchlab import processes
 from scratchlab.data.instructions import Entry
 from scratchlab.generation import sampling
 from scratchlab.generation.sampling import SamplingConfig
 from scratchlab.judging.overlap import overlap
 from scratchlab.model.decoder import Decoder
+from scratchlab.model.sharded import whole
 from scratchlab.progress import progress
 from scratchlab.runs.record import Record, write_atomically
 from scratchlab.text.prompts import PromptConfig, extract, parts
@@ -40,9 +42,16 @@ def respond(
     seed: int,
     autocast: AbstractContextManager[Any],
 ) -> tuple[list[Entry], dict[str, Any]]:
-    """Answer entries, and write the answers in the book's layout; gives them, and what can be said without a judge."""
+    """Answer entries, and write the answers in the book's layout; gives them, and what can be said without a judge.
+
+    Of several processes the first goes on alone from here; those that hold parts of the model help with the answers.
+    """
     started = time.perf_counter()
-    answers = answer(model, prompt, entries, config, record.folder / ANSWERS, seed=seed, autocast=autocast)
+    if not model.sharded:
+        processes.leave_the_rest_to_the_first()
+    with whole(model):
+        answers = answer(model, prompt, entries, config, record.folder / ANSWERS, seed=seed, autocast=autocast)
+    processes.leave_the_rest_to_the_first()
     seconds = time.perf_counter() - started
     answered = with_responses(model.tokenizer, prompt, entries, answers)
     record.write_text(RESPONSES, json.dumps(answered, indent=4, ensure_ascii=False) + "\n")
@@ -69,7 +78,7 @@ def answer(
     that was stopped goes on as it would have.
     """
     tokenizer, total = model.tokenizer, len(entries)
-    done = read(path)
+    done = processes.agree(read(path))
     if not config.deterministic:
         groups = [range(start, min(start + TOGETHER, total)) for start in range(0, total, TOGETHER)]
         done = {index: done[index] for group in groups if all(i in done for i in group) for index in group}

@@ -4,8 +4,11 @@ import logging
 import shlex
 import sys
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
+from scratchlab import processes
+from scratchlab.launch import together
 from scratchlab.launch.words import value as words_of
 from scratchlab.progress import on_a_terminal
 from scratchlab.runs import record
@@ -36,13 +39,14 @@ def run(
         log.info("loading PyTorch")
     for key, reason in config.idle().items():
         log.warning("%s has no effect: %s", key, reason)
-    result, reused = record.keep(
+    keep = partial(
+        record.keep,
         config,
-        task,
         changes=changes(config, reference or config),
         tracker=tracker(config, sweep),
         choices=choices,
     )
+    result, reused = keep(task) if processes.started() == 1 else together.run(config, task, keep)
     folder = record.folder_of(config)
     if config.reusable:
         for line in ending(config, result["metrics"], reused):

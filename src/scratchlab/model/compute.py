@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from scratchlab import processes
+from scratchlab.model import sharded
 from scratchlab.model.decoder import Decoder
 from scratchlab.runs.config import ComputeConfig, Device, Precision
 
@@ -47,9 +49,12 @@ class Compute:
         Of a decoder each block is compiled, because that is what everybody calls: training, scoring, classification and
         generation. Embedding, norm and head are a table, a mean and one matrix product, with little to gain.
         """
-        model.to(self.device)
         if isinstance(model, Decoder):
             model.checkpoints = self.config.checkpoint_activations
+        if self.config.shard and isinstance(model, Decoder):
+            sharded.shard(model, self.device)
+        else:
+            model.to(self.device)
         if self.config.compile:
             import torch._dynamo
 
@@ -81,7 +86,34 @@ def prepare(config: ComputeConfig) -> Compute:
             "compute.precision=float32",
             ", ".join(_BFLOAT16),
         )
-    return Compute(torch.device(name), config)
+    return Compute(_device(name, config), config)
+
+
+def _device(name: str, config: ComputeConfig) -> torch.device:
+    """The device of that kind; of several processes each has its own.
+
+    Raises:
+        ValueError: there are fewer than processes, or what is asked for takes several processes.
+    """
+    count = processes.count()
+    if config.shard and (count == 1 or config.compile):
+        found = "one process has all weights" if count == 1 else "its blocks are not compiled"
+        raise ValueError(
+            f"compute.shard=true compute.compile={str(config.compile).lower()}: {found}; possible: "
+            "torchrun --nproc-per-node=2 -m scratchlab ... compute.shard=true compute.compile=false"
+        )
+    if count > 1 and name == "mps":
+        raise ValueError("compute.device=mps: of one process alone; possible: compute.device=cpu, or without torchrun")
+    if count == 1 or name != "cuda":
+        return torch.device(name)
+    own, here = processes.on_this_machine()
+    if here > torch.cuda.device_count():
+        raise ValueError(
+            f"torchrun --nproc-per-node={here}: this machine has {torch.cuda.device_count()} GPUs, one for each process"
+            f"; possible: 1 to {torch.cuda.device_count()}, or compute.device=cpu"
+        )
+    torch.cuda.set_device(own)
+    return torch.device("cuda", own)
 
 
 _BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16")

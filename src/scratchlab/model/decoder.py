@@ -6,7 +6,8 @@ Tasks, tuning, generation, scoring and export know a `Decoder` and nothing below
 # B batch, T tokens, C embedding, V vocabulary (or classes)
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,8 @@ from torch.utils.checkpoint import checkpoint
 from scratchlab.model.cache import KeyValueCache
 from scratchlab.model.config import DecoderConfig
 from scratchlab.text.tokenizer import Tokenizer
+
+T = TypeVar("T")
 
 
 class Block(nn.Module, ABC):
@@ -57,6 +60,8 @@ class Decoder(nn.Module, ABC):
 
     checkpoints = False
     """Whether training keeps only what each block reads, and computes the rest again on its way back."""
+    sharded = False
+    """Whether its weights lie in parts on several devices; see `sharded`."""
     config: DecoderConfig
     tok_emb: nn.Embedding
     final_norm: nn.Module
@@ -111,6 +116,10 @@ class Decoder(nn.Module, ABC):
         """Map ids (B, T) to logits (B, T, V); with `where` (boolean, B, T) to those of its N true places (N, V)."""
         x = self.states(ids)
         return self.head(x if where is None else x[where])
+
+    def through(self, call: Callable[[], T]) -> T:
+        """Do `call`, which uses the model; where it is sharded, one such call is one pass through it."""
+        return call()
 
     def first_trainable(self) -> int:
         """The first part with something to train: 0 the embedding, 1 to n a block, n + 1 norm and head, n + 2 none.

@@ -54,6 +54,8 @@ def _trains(layer: nn.Linear) -> bool:
 
 
 def _autocast(model: Decoder) -> torch.dtype | None:
+    if model.sharded:  # whose weights are other ones in every pass
+        return None
     device = model.device.type
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
 

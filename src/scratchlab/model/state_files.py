@@ -16,7 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from scratchlab import processes
 from scratchlab.files import in_one_step
+from scratchlab.model.sharded import as_part, gathered
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def copy_into(model: nn.Module, found: dict[str, Stored], where: str, *, diverge
                 raise ValueError(f"{where}: {name} holds {str(value.dtype)[6:]}; possible: weights in floating point")
             if not diverged and not torch.isfinite(value).all():
                 raise ValueError(f"{where}: {name} holds NaN or infinity: a training that diverged, or a damaged file")
-            parameter.copy_(value)
+            parameter.copy_(as_part(value, parameter))
 
 
 def load_checkpoint(model: nn.Module, path: Path, *, diverged: bool = False) -> None:
@@ -175,8 +177,11 @@ def save_state(model: nn.Module, path: Path, optimizer: torch.optim.Optimizer | 
     if path.suffix not in (".safetensors", ".pth", ".pt") or (optimizer and path.suffix == ".safetensors"):
         what = "a model and its optimizer" if optimizer else "a model"
         raise ValueError(f"cannot save {what} as {path.name}; possible: .pth, .safetensors (without optimizer)")
+    state = gathered(model.state_dict())
+    of_optimizer = gathered(optimizer.state_dict()) if optimizer else None
+    if not processes.first():
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
-    state = model.state_dict()
     with in_one_step(path) as unfinished:
         if path.suffix == ".safetensors":
             from safetensors import SafetensorError
@@ -187,6 +192,6 @@ def save_state(model: nn.Module, path: Path, optimizer: torch.optim.Optimizer | 
             except SafetensorError as error:  # of a full disk, for one
                 raise OSError(f"{path} could not be written ({_line(error)})") from error
         elif optimizer:
-            torch.save({"model_state_dict": state, "optimizer_state_dict": optimizer.state_dict()}, unfinished)
+            torch.save({"model_state_dict": state, "optimizer_state_dict": of_optimizer}, unfinished)
         else:
             torch.save(state, unfinished)

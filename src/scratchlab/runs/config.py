@@ -33,6 +33,8 @@ class ComputeConfig:
     checkpoint_activations: bool = bookkeeping(False)
     """Keep only each block's input for the way back and compute the rest again there, to the same numbers: less memory
     in training for about a third more time."""
+    shard: bool = bookkeeping(False)
+    """Of several processes (torchrun), each holds only its part of weights, gradients and optimizer (FSDP)."""
     threads: int = bookkeeping(0)
     """CPU threads; 0 leaves torch's choice."""
     reuse_frozen: bool = bookkeeping(True)

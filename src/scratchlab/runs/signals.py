@@ -63,10 +63,10 @@ class Ending:
         self.begun, self.raised, self.asked = True, name, ""
         raise as_exception(name)
 
-    def here(self) -> None:
-        """A boundary: stop if that was asked for."""
-        if self.asked:
-            self.end(self.asked)
+    def here(self, of_others: str = "") -> None:
+        """A boundary: stop if that was asked for; `of_others`: the signal that came to another process of this run."""
+        if name := self.asked or of_others:
+            self.end(name)
 
 
 _current: list[Ending] = []

@@ -13,12 +13,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
+from scratchlab import processes
 from scratchlab.data import instructions
 from scratchlab.model.classifier import class_logits
 from scratchlab.model.compute import Compute
 from scratchlab.model.config import Position
 from scratchlab.model.decoder import Decoder
 from scratchlab.model.rounded import RoundedFrozen
+from scratchlab.model.sharded import whole
 from scratchlab.model.vocabulary_loss import vocabulary_loss
 from scratchlab.runs.record import Record
 from scratchlab.training import steps
@@ -30,7 +32,7 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     before = model.training
     model.eval()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), whole(model):
             yield
     finally:
         model.train(before)
@@ -41,7 +43,7 @@ def mean_loss(loader: Iterable[Any], loss_of: Callable[[Any], Tensor], batches: 
 
     A pass over a shuffled loader draws from the global generator, whether or not it is cut short.
     """
-    losses = [loss_of(batch).item() for batch in islice(loader, batches)]
+    losses = list(processes.shared_out(islice(loader, batches), lambda batch: loss_of(batch).item()))
     return sum(losses) / len(losses) if losses else float("nan")
 
 
@@ -139,20 +141,16 @@ def predict(
     Raises:
         ValueError: the loader gives no batch.
     """
-    indices, labels, logits, order = [], [], [], None
+    order = None
     given: Iterable[Any] = islice(loader, batches)
     if lengths is not None and (whole := list(given)):
         ids, *others = (torch.cat(part) for part in zip(*whole, strict=True))
         order = lengths(ids).argsort(stable=True)
         given = [(ids[rows], *(other[rows] for other in others)) for rows in order.split(len(whole[0][0]))]
-    for batch in given:
-        _, label, index, *_ = batch
-        indices.append(index)
-        labels.append(label)
-        logits.append(logits_of(batch).float().cpu())
-    if not logits:
+    told = list(processes.shared_out(given, lambda batch: (batch[2], batch[1], logits_of(batch).float().cpu())))
+    if not told:
         raise ValueError("no batch to classify: the split is smaller than one batch; lower train.batch_size")
-    found = [torch.cat(part) for part in (indices, labels, logits)]
+    found = [torch.cat(part) for part in zip(*told, strict=True)]
     if order is not None:
         found = [part[order.argsort()] for part in found]
     loss = F.cross_entropy(found[2], found[1]).item()

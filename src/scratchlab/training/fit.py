@@ -12,7 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from scratchlab import processes
 from scratchlab.model.parameters import count
+from scratchlab.model.sharded import whole
 from scratchlab.progress import progress
 from scratchlab.report import plots
 from scratchlab.runs.record import Record, read_history
@@ -118,16 +120,18 @@ def fit(parts: Parts, settings: TrainConfig, record: Record, resume: Resume, *, 
             if step.ends_epoch:
                 _end_epoch(parts, seen, step.epoch, record)
             seen.seconds = time.perf_counter() - started
-            resume.keep(steps, seen, bool(ending.asked))
-            if steps.complete:
-                ending.here()
+            asked = processes.any_of(bool(ending.asked))
+            resume.keep(steps, seen, asked)
+            if steps.complete and asked:
+                ending.here(of_others="SIGTERM")
             clock.go()
     resume.hold(steps, seen)
     if steps.rows:
         record.computed["rows_at_a_time"] = steps.rows
     if parts.examples is not None:
         record.hashes["batch_order"] = hashlib.sha256(np.array(seen.order, dtype=np.int64).tobytes()).hexdigest()
-    draw_curves(record)
+    if processes.first():
+        draw_curves(record)
     return seen
 
 
@@ -164,7 +168,8 @@ def _end_epoch(parts: Parts, seen: Seen, epoch: int, record: Record) -> None:
         record.history(epoch=epoch, **found)
         log.info("epoch %d: train accuracy %.4f, val accuracy %.4f", epoch, *found.values())
     if parts.sample is not None:
-        seen.samples += parts.sample(epoch)
+        with whole(parts.model):
+            seen.samples += parts.sample(epoch)
         record.write_text(SAMPLES, seen.samples)
 
 

@@ -171,7 +171,8 @@ def shorten(model: Decoder, machine: Compute, position: Position, splits: Mappin
     prefix = Prefix.of(model, machine, position)
     settings: ComputeConfig = machine.config
     computed = {"only_needed": settings.only_needed}
-    reason = prefix.refusal() if settings.reuse_frozen else "compute.reuse_frozen=false"
+    reason = "compute.shard=true" if settings.shard else "" if settings.reuse_frozen else "compute.reuse_frozen=false"
+    reason = reason or prefix.refusal()
     if not reason:
         try:
             with evaluate.evaluating(model):

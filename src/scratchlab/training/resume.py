@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from scratchlab import processes
 from scratchlab.files import in_one_step
 from scratchlab.model.state_files import load_checkpoint, save_state
 from scratchlab.runs import aside, environment
@@ -60,6 +61,8 @@ class Resume:
     def save(self, model: nn.Module, metrics: dict[str, Any]) -> None:
         """Keep a trained model and what its training measured, so that what comes after need not wait for it again."""
         self.save_model(model)
+        if not processes.first():
+            return
         content = {
             "metrics": metrics,
             "training": self.training,
@@ -76,6 +79,13 @@ class Resume:
         Returns what training measured; None if there is no such run, or its data, starting weights, device or library
         versions were others.
         """
+        found = self._trained(model) if processes.first() else None
+        found, folder = processes.agree((found, str(self.record.folder)))
+        if found is not None and not processes.first():
+            load_checkpoint(model, Path(folder) / MODEL, diverged=True)
+        return found
+
+    def _trained(self, model: nn.Module) -> dict[str, Any] | None:
         if self.start_over:
             return None
         others = self.record.folder.parents[1].glob(f"*/*/{TRAINED}")
@@ -107,8 +117,17 @@ class Resume:
     def go_on(self, steps: Steps) -> dict[str, Any] | None:
         """Bring `steps` to where the training of this run stood when it was last kept.
 
-        Returns the notes that were kept with it; None if there is nothing to go on from.
+        Returns the notes that were kept with it; None if there is nothing to go on from. Several processes go on from
+        what the first finds, whatever their number was before.
         """
+        notes = self._go_on(steps) if processes.first() else None
+        notes, folder, threads = processes.agree((notes, str(self.record.folder), environment.threads()))
+        if notes is not None and not processes.first():
+            torch.set_num_threads(threads or 1)
+            steps.load(torch.load(Path(folder) / STATE, weights_only=True, map_location="cpu")["steps"])
+        return notes
+
+    def _go_on(self, steps: Steps) -> dict[str, Any] | None:
         for before in self._stopped():
             if not (before / STATE).is_file():
                 continue
@@ -137,9 +156,10 @@ class Resume:
 
         `now`: in any case, because the run is about to be stopped.
         """
-        due = now or time.monotonic() - self._last >= 60 * self.minutes
+        due = now or processes.any_of(time.monotonic() - self._last >= 60 * self.minutes)
         if self.minutes and steps.complete and due:
             self._write(self._state(steps, notes))
+            self._last = time.monotonic()
 
     def hold(self, steps: Steps, notes: Any) -> None:
         """Training is over: should the run be interrupted in what follows, its state is kept as it is now."""
@@ -157,6 +177,8 @@ class Resume:
         }
 
     def _write(self, state: dict[str, Any]) -> None:
+        if not processes.first():
+            return
         path = self.record.folder / STATE
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -164,7 +186,6 @@ class Resume:
                 torch.save(state, unfinished)
         except (OSError, RuntimeError) as error:  # a full disk is no reason to lose the training as well
             log.warning("the state of training could not be kept (%s); a kill would cost all of it", error)
-        self._last = time.monotonic()
 
     def _stopped(self) -> Iterator[Path]:
         """What earlier attempts at this run left, the last first, back to one that came to its end."""

@@ -9,6 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from scratchlab import processes
+from scratchlab.model.decoder import Decoder
+from scratchlab.model.sharded import as_part, gathered, load_optimizer, whole
+from scratchlab.training.ranks import Ranks
+
 log = logging.getLogger(__name__)
 
 _NO_MEMORY = "can't allocate memory"
@@ -42,7 +47,7 @@ def adamw(
     optimizer = torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay, fused=fused)
     if state is not None:
         try:
-            optimizer.load_state_dict(state)
+            load_optimizer(optimizer, state)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"the checkpoint's optimizer state does not fit this model: {error}") from error
         log.info("the optimizer goes on with lr %g", optimizer.param_groups[0]["lr"])
@@ -60,7 +65,8 @@ class Steps:
 
     Where a batch takes more memory than there is, it and all that follow are learned in parts, half as large each time,
     until they fit. What a part gives counts by its share of the batch's targets (`targets`; default: its rows), so that
-    loss and update stay those of the whole batch, dropout's draws apart.
+    loss and update stay those of the whole batch, dropout's draws apart. Several processes divide each batch in such a
+    way (`Ranks`); where one of them lacks memory, the run fails.
 
     `state` between two steps is all that training depends on: with it, another process goes on to the same numbers.
     """
@@ -81,6 +87,8 @@ class Steps:
         self.model, self.loader, self.optimizer, self.loss_of = model, loader, optimizer, loss_of
         self.epochs, self.accumulate, self.before_update = epochs, accumulate, before_update
         self.before_batch, self.targets = before_batch, targets or (lambda batch: len(batch[0]))
+        self.ranks = Ranks(model, self.targets, draws=_draws(model)) if processes.count() > 1 else None
+        """The processes that divide every batch among them, if there are several."""
         self.rows = 0
         """Most rows learned at a time; 0: whole batches."""
         self._group: list[tuple[Any, Draws]] = []
@@ -118,10 +126,14 @@ class Steps:
                     self._group.clear()
                 self.done += 1
                 yield Step(self.done - 1, self.epoch, loss, ends_epoch)
+            if self.ranks is not None:
+                self.ranks.check_draws()
             self.epoch, self.batch = self.epoch + 1, 0
 
     def _learn(self, batch: Any) -> float:
         """Add a batch's gradients to those that wait, and return its loss."""
+        if self.ranks is not None:
+            return self._learn_together(batch, self.ranks)
         self._group.append((batch, draws(next(self.model.parameters()).device)))
         pending = self._group[-1:]
         while True:
@@ -137,6 +149,13 @@ class Steps:
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
             pending = self._group
+
+    def _learn_together(self, batch: Any, ranks: Ranks) -> float:
+        last = (self.batch + 1) % self.accumulate == 0 or self.batch + 1 == len(self.loader)
+        with ranks.share_of(batch, last=last) as (mine, weight):
+            loss = ranks.through(lambda: self.loss_of(mine)) * weight
+            (loss / self.accumulate).backward()
+        return processes.total(loss.item()) / processes.count()
 
     def _add_gradients(self, batch: Any) -> float:
         if not 0 < self.rows < len(batch[0]):
@@ -197,8 +216,8 @@ class Steps:
             "batch": 0 if ended else self.batch,
             "epoch_draws": self._epoch_draws,
             "draws": draws(next(self.model.parameters()).device),
-            "trainable": {name: p.detach() for name, p in self.model.named_parameters() if p.requires_grad},
-            "optimizer": self.optimizer.state_dict(),
+            "trainable": gathered({name: p.detach() for name, p in self.model.named_parameters() if p.requires_grad}),
+            "optimizer": gathered(self.optimizer.state_dict()),
             "rows": self.rows,
         }
 
@@ -214,10 +233,10 @@ class Steps:
             raise ValueError("its parameters have other names or shapes")
         if not 0 <= state["batch"] < len(self.loader) or not 1 <= state["epoch"] <= self.epochs + 1:
             raise ValueError(f"it stands at epoch {state['epoch']}, batch {state['batch']}")
-        self.optimizer.load_state_dict(state["optimizer"])
+        load_optimizer(self.optimizer, state["optimizer"])
         with torch.no_grad():
             for name, parameter in moving.items():
-                parameter.copy_(kept[name])
+                parameter.copy_(as_part(kept[name], parameter))
         self.done, self.epoch, self.batch = state["done"], state["epoch"], state["batch"]
         self._epoch_draws, self._draws = state["epoch_draws"], state["draws"]
         self.rows = state.get("rows", 0)  # not in states from before parts were learned
@@ -242,13 +261,20 @@ def draws_in_training(model: nn.Module, run: Callable[[], Any]) -> bool:
     before, training = draws(next(model.parameters()).device), model.training
     model.train()
     try:
-        with torch.no_grad(), torch.compiler.set_stance("force_eager"):
+        with torch.no_grad(), torch.compiler.set_stance("force_eager"), whole(model):
             run()
         after = draws(next(model.parameters()).device)
     finally:
         model.train(training)
         set_draws(before)
     return any(not torch.equal(after[kind], state) for kind, state in before.items())
+
+
+def _draws(model: nn.Module) -> bool:
+    """Whether a decoder draws random numbers while it trains."""
+    assert isinstance(model, Decoder)
+    one = torch.zeros(1, 1, dtype=torch.long, device=model.device)
+    return draws_in_training(model, lambda: model.states(one))
 
 
 def set_draws(states: Draws) -> None:
