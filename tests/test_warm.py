@@ -21,7 +21,7 @@ OF_THE_MOMENT = ("seconds", "started", "peak_memory_bytes", "train_seconds", "to
 
 
 def left(out: Path) -> dict[str, Any]:
-    """All that runs below `out` left, times and memory apart."""
+    """All that runs below `out` left, times, pace and memory apart."""
     found: dict[str, Any] = {}
     for path in sorted(out.rglob("*")):
         name = str(path.relative_to(out))
@@ -29,7 +29,7 @@ def left(out: Path) -> dict[str, Any]:
             result = json.loads(path.read_text())
             result["metrics"] = {k: v for k, v in result["metrics"].items() if k not in OF_THE_MOMENT}
             found[name] = {key: value for key, value in result.items() if key not in OF_THE_MOMENT}
-        elif path.is_file() and path.name not in (record.LOG, record.CONFIG):
+        elif path.is_file() and path.name not in (record.LOG, record.CONFIG, "pace.jsonl", "pace.png"):
             found[name] = path.read_bytes()
     return found
 
