@@ -93,6 +93,7 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "TuneConfig.lora_rank": ({"trainable": Trainable.lora, "lora_rank": 8, "lora_alpha": 8.0}, {"lora_rank": 4}),
     "TuneConfig.lora_alpha": ({"trainable": Trainable.lora, "lora_rank": 8, "lora_alpha": 8.0}, {"lora_alpha": 4.0}),
     "TuneConfig.lora_scaling": ({"trainable": Trainable.lora, "lora_rank": 8, "lora_alpha": 8.0}, {}),
+    "TuneConfig.train_head": ({"trainable": Trainable.lora, "lora_rank": 8, "lora_alpha": 8.0}, {}),
     "ModelConfig.family": ({}, LLAMA),
     **{f"ModelConfig.{key}": (LLAMA, {}) for key in ("n_kv_heads", "ff_dim", "rope_theta", "norm_eps")},
     "WeightsConfig.source": ({}, {"source": WeightSource.checkpoint, "path": "f"}),
