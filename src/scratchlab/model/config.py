@@ -86,7 +86,7 @@ class TuneConfig:
     lora_scaling: LoRAScaling = LoRAScaling.alpha
     """lora: multiply by `lora_alpha` itself, as the book's scripts do, or by it over the rank, as in the literature."""
     train_head: bool = added(True)
-    """lora: a new head's own weights train too, as in chapter 6's scripts; false: its A and B only, as in appendix E."""
+    """lora: a new head's own weights train too, as in chapter 6's scripts; false: its A and B alone (appendix E)."""
 
     def __post_init__(self) -> None:
         lora = self.trainable is Trainable.lora
