@@ -32,7 +32,8 @@ COLUMNS = ("experiment", "time", "memory", "disk", "runs", "needs", "on")
 
 
 def cost(name: str, runs: list[RunRecord], machine: str) -> Cost:
-    seconds = [run.seconds for run in runs]
+    # a run that was stopped and went on says how long its last start took, and how long it trained in all
+    seconds = [max(run.seconds, run.metrics.get("train_seconds", 0.0)) for run in runs]
     return Cost(
         experiment=name,
         machine=machine,

@@ -113,6 +113,17 @@ def test_trainable_counts_of_the_124m_classifier(trainable: Trainable, expected:
     assert count(model.parameters(), trainable_only=True) == expected
 
 
+def test_appendix_e_freezes_the_new_head_too_and_only_lora_can() -> None:
+    with torch.device("meta"):
+        model = GPT(GPTConfig(qkv_bias=True))
+        tune.add_class_head(model, 2)
+    lora = TuneConfig(trainable=Trainable.lora, lora_rank=16, lora_alpha=16.0, train_head=False)
+    tune.choose_trainable(model, lora, new_head=True)
+    assert count(model.parameters(), trainable_only=True) == 2_666_528
+    with pytest.raises(ValueError, match="train_head=False: only tune=lora uses it"):
+        TuneConfig(trainable=Trainable.last_block, train_head=False)
+
+
 def test_a_later_token_changes_nothing_before_it_unless_the_mask_is_off(ids: torch.Tensor) -> None:
     changed = ids.clone()
     changed[:, 10] += 1

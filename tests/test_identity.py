@@ -93,6 +93,7 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "TuneConfig.lora_rank": ({"trainable": Trainable.lora, "lora_rank": 8, "lora_alpha": 8.0}, {"lora_rank": 4}),
     "TuneConfig.lora_alpha": ({"trainable": Trainable.lora, "lora_rank": 8, "lora_alpha": 8.0}, {"lora_alpha": 4.0}),
     "TuneConfig.lora_scaling": ({"trainable": Trainable.lora, "lora_rank": 8, "lora_alpha": 8.0}, {}),
+    "TuneConfig.train_head": ({"trainable": Trainable.lora, "lora_rank": 8, "lora_alpha": 8.0}, {}),
     "ModelConfig.family": ({}, LLAMA),
     **{f"ModelConfig.{key}": (LLAMA, {}) for key in ("n_kv_heads", "ff_dim", "rope_theta", "norm_eps")},
     "WeightsConfig.source": ({}, {"source": WeightSource.checkpoint, "path": "f"}),
@@ -226,6 +227,7 @@ def test_what_is_marked_at_a_task_s_fields_is_what_is_known_to_change_no_number(
     later = ("family", "n_kv_heads", "ff_dim", "rope_theta", "norm_eps") if "model" in get_type_hints(schema) else ()
     known = {"debug"} | {f"model.{key}" for key in later}
     known |= {f"data.{key}" for key in OF_A_FILE} if get_type_hints(schema).get("data") is MessagesConfig else set()
+    known |= {"tune.train_head"} if "tune" in get_type_hints(schema) else set()
     known |= {"classes", *(f"tune.{part.name}" for part in fields(TuneConfig))} if task == "count" else set()
     assert set(identity.marks(schema).as_before) == known, "pin the fingerprints with the field as before, and without"
 

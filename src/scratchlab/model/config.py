@@ -11,6 +11,7 @@ from scratchlab.model.shapes import ModelConfig as ModelConfig
 from scratchlab.model.shapes import check_has as check_has
 from scratchlab.model.shapes import check_smollm2, published_size
 from scratchlab.model.shapes import check_vocabulary as check_vocabulary
+from scratchlab.runs.identity import added
 
 
 class WeightSource(Enum):
@@ -84,6 +85,8 @@ class TuneConfig:
     """lora: what the update is multiplied by; see `lora_scaling`."""
     lora_scaling: LoRAScaling = LoRAScaling.alpha
     """lora: multiply by `lora_alpha` itself, as the book's scripts do, or by it over the rank, as in the literature."""
+    train_head: bool = added(True)
+    """lora: a new head's own weights train too, as in chapter 6's scripts; false: its A and B alone (appendix E)."""
 
     def __post_init__(self) -> None:
         lora = self.trainable is Trainable.lora
@@ -97,6 +100,7 @@ class TuneConfig:
                 ("lora_rank", 0),
                 ("lora_alpha", 0.0),
                 ("lora_scaling", LoRAScaling.alpha),
+                ("train_head", True),
             ):
                 if getattr(self, key) != neutral:
                     value = getattr(self, key)

@@ -73,9 +73,8 @@ def add_class_head(model: Decoder, classes: int) -> None:
 def choose_trainable(model: Decoder, config: TuneConfig, *, new_head: bool) -> None:
     """Set `requires_grad` on every parameter, and wrap with LoRA where asked.
 
-    `new_head`: the output head was just made for the task. It then trains under every choice, LoRA included, where its
-    own weights train beside its A and B (as in the script behind the book's classification table; appendix E
-    freezes them).
+    `new_head`: the output head was just made for the task. It then trains under every choice, LoRA included, unless
+    `config.train_head` is false: then only its A and B do.
 
     Raises:
         ValueError: the model has fewer blocks than are to be trained, or no head of its own.
@@ -83,7 +82,7 @@ def choose_trainable(model: Decoder, config: TuneConfig, *, new_head: bool) -> N
     everything = config.trainable is Trainable.all
     for parameter in model.parameters():
         parameter.requires_grad = everything
-    if new_head:
+    if new_head and config.train_head:
         if model.out_head is None:
             raise ValueError(
                 f"tune={config.trainable.name}: the model's head is its token embedding, so it has no last layer to "

@@ -31,6 +31,11 @@ class Count(Run):
         if self.classes < 0:
             raise ValueError(f"classes={self.classes}: must be 0 (the head for tokens) or more")
 
+    def idle(self) -> dict[str, str]:
+        if self.tune.train_head:
+            return {}
+        return {"tune.train_head": "under LoRA this task counts a new head as frozen, as appendix E has it"}
+
 
 def count_parameters(config: Count, record: "Record") -> dict[str, Any]:
     from scratchlab.model import families
