@@ -45,6 +45,19 @@ def on_this_machine() -> tuple[int, int]:
     return int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
 
 
+def check_rows(rows: int) -> None:
+    """Whether every process gets a row of a batch.
+
+    Raises:
+        ValueError: there are fewer.
+    """
+    if rows < started():
+        raise ValueError(
+            f"train.batch_size={rows}: {started()} processes divide every batch, and each needs a row; possible: "
+            f"train.batch_size={started()} or more, torchrun --nproc-per-node={rows}"
+        )
+
+
 def join(*, gpus: bool) -> None:
     """Find the others; `gpus`: each has one of its own."""
     from torch import distributed

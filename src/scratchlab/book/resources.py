@@ -1,6 +1,7 @@
 """What each experiment took on a named machine: read from a table that was made from records, never guessed."""
 
 import csv
+import io
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from functools import cache
@@ -70,10 +71,8 @@ def read() -> dict[str, Cost]:
 
 
 def write(costs: Iterable[Cost]) -> None:
-    lines = [[part.name for part in fields(Cost)]]
-    lines += [[str(value) for value in asdict(cost).values()] for cost in sorted(costs, key=lambda c: c.experiment)]
-    write_atomically(place(), "".join(f"{_line(line)}\n" for line in lines))
-
-
-def _line(cells: list[str]) -> str:
-    return ",".join(f'"{cell}"' if "," in cell else cell for cell in cells)
+    text = io.StringIO()
+    table = csv.DictWriter(text, [part.name for part in fields(Cost)], lineterminator="\n")
+    table.writeheader()
+    table.writerows(asdict(cost) for cost in sorted(costs, key=lambda cost: cost.experiment))
+    write_atomically(place(), text.getvalue())

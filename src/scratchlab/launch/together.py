@@ -38,19 +38,13 @@ def run(config: Run, task: Task, keep: Callable[[Task], Kept]) -> Kept:
 
 
 def _check(config: Run) -> None:
-    count = processes.started()
     if not isinstance(config, TrainingRun):
         possible = ", ".join(name for name, task in TASKS.items() if issubclass(task.schema(), TrainingRun))
         raise ValueError(
-            f"task={config.task} under torchrun: {count} processes divide a training, and this has none; possible: "
-            f"without torchrun, or task={possible}"
+            f"task={config.task} under torchrun: {processes.started()} processes divide a training, and this has none; "
+            f"possible: without torchrun, or task={possible}"
         )
-    rows = config.train.batch_size  # type: ignore[attr-defined]
-    if rows < count:
-        raise ValueError(
-            f"train.batch_size={rows}: {count} processes divide every batch, and each needs a row; possible: "
-            f"train.batch_size={count} or more, torchrun --nproc-per-node={rows}"
-        )
+    processes.check_rows(config.train.batch_size)  # type: ignore[attr-defined]
 
 
 def _lead(task: Task, keep: Callable[[Task], Kept]) -> Kept:

@@ -15,10 +15,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from filelock import FileLock
 
-from scratchlab.files import LOADER
+from scratchlab.files import read_yaml
 from scratchlab.runs import replica
 from scratchlab.runs.record import CONFIG, HISTORY, read_history, read_result
 from scratchlab.runs.tracking import LEFT_ALONE, MIRROR_LOCK, STATE, State, read_state
@@ -76,7 +75,7 @@ class Mirror:
         place.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=place) as probe:  # W&B would go elsewhere without a word
             probe.write(bytes(4096))
-        config = yaml.load((self.folder / CONFIG).read_text(encoding="utf-8"), Loader=LOADER)
+        config = read_yaml(self.folder / CONFIG)
         online = self.state.mode == "online"
         self.run = wandb.init(
             entity=self.state.entity or None,

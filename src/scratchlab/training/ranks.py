@@ -103,10 +103,6 @@ def share(rows: int) -> slice:
     Raises:
         ValueError: there are fewer rows than processes.
     """
+    processes.check_rows(rows)
     count, number = processes.count(), processes.number()
-    if rows < count:
-        raise ValueError(
-            f"train.batch_size={rows}: {count} processes divide every batch, and each needs a row; possible: "
-            f"train.batch_size={count} or more, torchrun --nproc-per-node={rows}"
-        )
     return slice(rows * number // count, rows * (number + 1) // count)

@@ -93,13 +93,13 @@ def _other_start(run: RunRecord) -> str:
 
 def _other_base(run: RunRecord, published: Published) -> str:
     """Words for a record of a run that went on from one that was not as published; empty for all others."""
-    key = TASKS[run.task].schema().goes_on_from
+    schema = TASKS[run.task].schema()
+    key = schema.goes_on_from
     if not key or not (name := run.config.get(key)) or key in typed(run).idle():
         return ""
     base = published(name)
     if isinstance(base, str):
         return base
-    schema = TASKS[run.task].schema()
     same = {other: run.config[other] for other in ("seed", PRECISION) if other in run.config}
     wanted = identity.digest(schema.task, schema.revision, identity.acting(dict(base) | same, schema))
     if (found := run.hashes.get(key)) == wanted:
