@@ -124,6 +124,17 @@ EQUAL: dict[tuple[str, str, str], str] = {
     ("stats/paired.py", EXCESS, "LtE -> Lt"): "differs at the very border that is drawn for rounding",
     ("stats/paired.py", "block = max(1, 4_000_000 // units)", "1 -> 2"): "matters above two million items, to memory",
     ("stats/paired.py", "block = max(1, 4_000_000 // units)", "4000000 -> 4000001"): "a bound on memory",
+    (
+        "data/spam.py",
+        "self.rows = torch.tensor([(row + [pad] * (length - len(row)))[:length] for row in rows])",
+        "Sub -> Add",
+    ): ("more padding than is needed is cut off"),
+    (
+        "judging/scores.py",
+        'record.write_text("scores.json", json.dumps(content, indent=1, ensure_ascii=False) + "\\n")',
+        "1 -> 2",
+    ): "white space in a JSON file",
+    ("judging/scores.py", "wait=wait_exponential(multiplier=config.wait, max=60),", "60 -> 61"): "how long to wait",
     ("judging/parser.py", "PARSER = 3", "3 -> 4"): "a version number",
     ("evidence/verdicts/single.py", "if p >= CHANCE:", "GtE -> Gt"): "no count has a p of 0.05 to the last bit",
 }
@@ -190,11 +201,14 @@ def when_imported(code: CodeType) -> list[object]:
 
 
 def sites(tree: ast.AST, statement: ast.stmt | None = None) -> Iterator[tuple[ast.AST, ast.stmt | None]]:
-    """The nodes that can be changed, each with its statement; no messages, no annotations, no checks by `strict`."""
+    """The nodes that can be changed, each with its statement; no messages, no annotations or imports for
+    them, no checks by `strict`."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.Raise | ast.JoinedStr | ast.AnnAssign):
             continue
         if isinstance(node, ast.keyword) and node.arg == "strict":  # of `zip`: a check of what cannot differ
+            continue
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
             continue
         inner = node if isinstance(node, ast.stmt) else statement
         yield node, inner
