@@ -374,6 +374,18 @@ def test_other_questions_and_other_judges_do_not_share_answers(server: JudgeServ
     assert one.card["digest"] == "digest of llama3:latest" and one.card["parser"] == scores.PARSER
 
 
+def test_a_line_that_a_kill_has_cut_is_no_answer_and_the_next_one_stands_apart(tmp_path: Path) -> None:
+    path = tmp_path / "answers.jsonl"
+    scores.Answers(path).keep("a", "1")
+    with path.open("a") as file:
+        file.write('{"question": "b", "ans')
+    again = scores.Answers(path)
+    again.keep("c", "3")
+    scores.Answers(path).keep("d", "4")
+    assert scores.Answers(path).known == {"a": "1", "c": "3", "d": "4"}
+    assert [bool(line) for line in path.read_text().split("\n")] == [True, True, True, True, False]
+
+
 def test_a_run_killed_half_way_asks_no_question_twice(server: JudgeServer, tmp_path: Path) -> None:
     def slowly(question: str, times: int) -> str:
         time.sleep(0.15)
