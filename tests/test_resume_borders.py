@@ -2,6 +2,7 @@
 
 import json
 import logging
+import pickle
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 from torch import nn
 
 from scratchlab import processes
+from scratchlab.runs import signals
 from scratchlab.runs.aside import PREVIOUS
 from scratchlab.runs.record import MODEL, RESULT, Record, read_history
 from scratchlab.training import resume
@@ -315,3 +317,84 @@ def test_other_processes_take_what_the_first_has_found(tmp_path: Path, monkeypat
     # and write nothing
     other.keep(Steps(), Notes(), now=True)  # type: ignore[arg-type]
     assert not (other.record.folder / resume.STATE).exists() and theirs.exists()
+
+
+def test_what_a_training_left_that_diverged_is_taken_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs = record(tmp_path, "theirs")
+    resume.Resume(theirs, minutes=1, training="t").save(model(float("nan")), {"loss": 0.5})
+    found, mine = seeking(tmp_path), model(0.0)
+    assert found.trained(mine) is not None and mine.weight.isnan().all()
+    monkeypatch.setattr(processes, "first", lambda: False)
+    monkeypatch.setattr(processes, "agree", lambda _: ({"loss": 0.5}, str(theirs.folder)))
+    other = model(0.0)
+    assert found.trained(other) is not None and other.weight.isnan().all()
+
+
+class Harmful:
+    """What runs code when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.path,)
+
+
+def test_a_state_is_never_read_in_a_way_that_runs_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    mine = record(tmp_path)
+    kept(mine)
+    torch.save({"steps": Harmful(tmp_path / "ran")}, mine.folder / resume.STATE)
+    assert resume._read_state(mine.folder / resume.STATE) is None and "is damaged (UnpicklingError" in caplog.text
+    monkeypatch.setattr(processes, "first", lambda: False)
+    monkeypatch.setattr(processes, "agree", lambda _: ({"best": 1.5}, str(mine.folder), 1))
+    with pytest.raises(pickle.UnpicklingError):
+        resume.Resume(mine, minutes=1).go_on(Steps())  # type: ignore[arg-type]
+    assert not (tmp_path / "ran").exists()
+
+
+def test_where_it_goes_on_is_told_and_a_folder_that_is_there_is_no_obstacle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    mine = record(tmp_path)
+    kept(mine, done=5)
+    put_aside(mine)
+    again = record(tmp_path)
+    (again.folder / resume.STATE).parent.mkdir()
+    with caplog.at_level(logging.INFO):
+        assert resume.Resume(again, minutes=1).go_on(Steps()) is not None  # type: ignore[arg-type]
+    assert "going on after batch 4" in caplog.text  # five are done, the first is number 0
+    monkeypatch.setattr(processes, "first", lambda: False)
+    monkeypatch.setattr(processes, "agree", lambda _: ({"best": 1.5}, str(again.folder), None))
+    torch.set_num_threads(2)
+    assert resume.Resume(again, minutes=1).go_on(Steps()) is not None  # type: ignore[arg-type]
+    assert torch.get_num_threads() == 1  # where the first does not know
+
+
+@pytest.mark.parametrize("minutes", [0, 1])
+def test_the_state_at_the_end_is_kept_if_what_follows_is_interrupted(minutes: int, tmp_path: Path) -> None:
+    mine = record(tmp_path)
+    with pytest.raises(KeyboardInterrupt), signals.ending_once():
+        steps = Steps(5)
+        resume.Resume(mine, minutes=minutes).hold(steps, Notes())  # type: ignore[arg-type]
+        steps.done = 6
+        assert not (mine.folder / resume.STATE).exists()
+        raise KeyboardInterrupt
+    assert (mine.folder / resume.STATE).exists() is bool(minutes)
+    if minutes:
+        assert torch.load(mine.folder / resume.STATE, weights_only=True)["steps"] == {"done": 5}
+
+
+def test_a_model_s_gigabytes_lie_under_two_names_and_all_else_is_copied(tmp_path: Path) -> None:
+    theirs, found = trained(tmp_path, "theirs"), seeking(tmp_path)
+    assert found.trained(model(0.0)) is not None
+    same = {
+        name: (theirs.folder / name).samefile(found.record.folder / name)
+        for name in (MODEL, "samples.txt", "answers.json")
+    }
+    assert same == {MODEL: True, "samples.txt": False, "answers.json": False}
+
+
+def test_of_an_error_the_first_line_is_told_up_to_200_characters() -> None:
+    assert resume._first_line(ValueError("\n " + "x" * 250 + "\nmore")) == "x" * 200

@@ -69,7 +69,7 @@ def target_loss(model: Decoder, machine: Compute) -> Callable[[instructions.Batc
         with machine.autocast(), frozen():
             x = model.states(ids)[wanted]  # of the vocabulary's many columns, only the rows that count
             if not len(x):
-                return model.head(x).float().sum() * 0  # the mean over no target is NaN, and would make every weight so
+                return model.head(x).float().sum()  # of nothing: 0; the mean is NaN, and would make every weight so
             return vocabulary_loss(model, x, targets[wanted])
 
     return loss_of
