@@ -49,8 +49,8 @@ TESTS = {
     "data/instructions.py": ["test_instructions.py", "test_prompts.py", "test_training_borders.py"],
     "data/spam.py": ["test_spam.py"],
     "data/corpus.py": ["test_chapters.py", "test_pretrain.py", "test_training_borders.py"],
-    "model/tune.py": ["test_gpt.py", "test_decoder.py"],
-    "model/classifier.py": ["test_gpt.py", "test_classify.py"],
+    "model/tune.py": ["test_classifier_borders.py"],
+    "model/classifier.py": ["test_classifier_borders.py"],
     "training/steps.py": ["test_train.py", "test_fit_borders.py", "test_training_borders.py"],
     "training/fit.py": ["test_fit_borders.py"],
     "training/evaluate.py": ["test_fit_borders.py", "test_training_borders.py"],
@@ -59,10 +59,10 @@ TESTS = {
     "training/kept_split.py": ["test_frozen_borders.py"],
     "training/schedule.py": ["test_fit_borders.py", "test_training_borders.py"],
     "training/resume.py": ["test_resume_borders.py"],
-    "generation/sampling.py": ["test_sampling.py", "test_training_borders.py"],
-    "generation/responses.py": ["test_instruct.py", "test_training_borders.py"],
-    "runs/identity.py": ["test_identity.py"],
-    "runs/record.py": ["test_record.py"],
+    "generation/sampling.py": ["test_answers_borders.py", "test_training_borders.py"],
+    "generation/responses.py": ["test_answers_borders.py", "test_training_borders.py"],
+    "runs/identity.py": ["test_record_borders.py"],
+    "runs/record.py": ["test_record_borders.py"],
     "evidence/verdicts/single.py": ["test_verdicts.py", "test_verdicts_borders.py"],
     "evidence/verdicts/versus.py": ["test_verdicts.py", "test_verdicts_borders.py"],
     "evidence/verdicts/comparable.py": ["test_verdicts.py", "test_gate.py", "test_evidence_borders.py"],
@@ -120,6 +120,11 @@ EQUAL: dict[tuple[str, str, str], str] = {
         "what is kept of two tokens has the width and the number format of what is kept of one"
     ),
     ("training/kept.py", 'with FileLock(folder() / f"{key}{LOCK}", timeout=0):', "0 -> 1"): "how long to wait",
+    (
+        "generation/responses.py",
+        "together = _together(model, max(map(len, wanted), default=0) + config.max_new_tokens)",
+        "0 -> 1",
+    ): "where no answer is missing, none is written",
     ("training/steps.py", "total, whole = self.targets(batch) or 1, 0.0", "1 -> 2"): (
         "of no target every part's share is 0, whatever it is divided by"
     ),

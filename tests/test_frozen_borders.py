@@ -399,6 +399,11 @@ def test_where_nothing_is_kept_the_reason_is_told(
     assert (tried in caplog.text) is ("gigabytes" in reason)  # what was tried in vain is worth a warning
 
 
+def test_a_single_example_can_be_kept() -> None:
+    given = {"train": EncodedMessages([[1, 2]], [0], None, pad=PAD)}
+    assert len(frozen.shorten(classifier(), on(), Position.last, given).computed["reuse_frozen"]) == 64
+
+
 def test_a_disk_that_fails_is_a_reason_too(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
