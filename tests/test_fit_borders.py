@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from scratchlab.model.config import GPTConfig, Position
 from scratchlab.model.gpt import GPT
+from scratchlab.report import plots
 from scratchlab.runs import signals
 from scratchlab.runs.record import Record, read_history
 from scratchlab.training import evaluate, fit, pace, steps
@@ -100,9 +101,9 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     """What was asked of the plots, which are tried elsewhere."""
     found: list[tuple[Any, ...]] = []
     monkeypatch.setattr(
-        fit.plots, "curves", lambda history, keys, *, by, path, raw="": found.append((keys, by, path.name, raw))
+        plots, "curves", lambda history, keys, *, by, path, raw="": found.append((keys, by, path.name, raw))
     )
-    monkeypatch.setattr(fit.plots, "pace", lambda lines, *, path: found.append((len(lines), path.name)))
+    monkeypatch.setattr(plots, "pace", lambda lines, *, path: found.append((len(lines), path.name)))
     return found
 
 
@@ -200,7 +201,8 @@ def test_a_signal_waits_for_the_update(record: Record) -> None:
 
     def loss_of(batch: Any) -> Tensor:
         signals._current[-1].handle(signal.SIGTERM, None)
-        return given.model(batch[0])  # type: ignore[no-any-return]
+        loss: Tensor = given.model(batch[0])
+        return loss
 
     given = parts(loss_of=loss_of)
     with pytest.raises(signals.Interrupted, match="SIGTERM"), signals.ending_once():
@@ -213,7 +215,8 @@ def test_rows_at_a_time_are_told_where_memory_lacked(record: Record) -> None:
     def loss_of(batch: Any) -> Tensor:
         if len(batch[0]) > 1:
             raise MemoryError
-        return given.model(batch[0])  # type: ignore[no-any-return]
+        loss: Tensor = given.model(batch[0])
+        return loss
 
     given = parts(loss_of=loss_of)
     fit.fit(given, settings(epochs=1), record, Kept(), what="x")  # type: ignore[arg-type]
@@ -258,7 +261,7 @@ def test_metrics_count_what_trains_and_give_a_speed_where_tokens_were_seen() -> 
 def test_parts_are_given_by_name_for_several_are_of_one_kind() -> None:
     given = parts()
     with pytest.raises(TypeError, match="positional"):
-        Parts(given.model, given.optimizer, given.loader, given.loss_of, given.losses)  # type: ignore[misc]
+        Parts(given.model, given.optimizer, given.loader, given.loss_of, given.losses)  # type: ignore[call-arg]
 
 
 # steps
@@ -334,7 +337,8 @@ class Half:
 def test_several_processes_weigh_their_rows_and_wait_with_gradients_for_the_last_batch(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(steps, "processes", SimpleNamespace(count=lambda: 2, total=lambda value: value + 3.0))
+    several = SimpleNamespace(count=lambda: 2, total=lambda value: value + 3.0)
+    monkeypatch.setattr(steps, "processes", several)
     monkeypatch.setattr(steps, "Ranks", Half)
     monkeypatch.setattr(steps, "_draws", lambda model: True)
     model = one_weight(2.0)
@@ -345,7 +349,7 @@ def test_several_processes_weigh_their_rows_and_wait_with_gradients_for_the_last
     # rows 1 3 5 7 9, each weighted by a half; the update of three has the third of their sum
     assert found[0] == pytest.approx((2 * 1 * 0.5 + 3) / 2) and found[1] == pytest.approx((2 * 3 * 0.5 + 3) / 2)
     assert model.weight.item() == pytest.approx(2 - (0.5 + 1.5 + 2.5) / 3 - (3.5 + 4.5) / 3)
-    monkeypatch.setattr(steps.processes, "count", lambda: 1)
+    several.count = lambda: 1
     assert loop(model).ranks is None
 
 
@@ -360,7 +364,8 @@ def test_a_gpu_gives_its_memory_back_where_a_batch_did_not_fit(there: bool, monk
     def loss_of(batch: Any) -> Tensor:
         if len(batch[0]) > 1:
             raise MemoryError
-        return model(batch[0]).mean()  # type: ignore[no-any-return]
+        loss: Tensor = model(batch[0]).mean()
+        return loss
 
     parts_.loss_of = loss_of
     list(parts_)
@@ -379,7 +384,7 @@ def test_whether_a_model_draws_is_found_with_one_token_and_leaves_no_trace(rate:
 
 
 def test_without_a_warm_up_the_first_batch_has_the_highest_rate() -> None:
-    shape = {"total": 4, "peak": 1.0, "initial": 0.0, "minimum": 0.0, "warmup": 0}
+    shape: dict[str, Any] = {"total": 4, "peak": 1.0, "initial": 0.0, "minimum": 0.0, "warmup": 0}
     assert warmup_and_cosine(0, cosine=True, **shape) == 1.0 == warmup_and_cosine(0, cosine=False, **shape)
 
 
