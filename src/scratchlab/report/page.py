@@ -129,7 +129,7 @@ def _of(verdicts: Table, wanted: Callable[[str], bool], column: str = "verdict")
 def _once(lines: Sequence[Sequence[str]], at: int) -> list[list[str]]:
     """The lines, a long reason only where it is first given for an experiment; the files beside the page repeat it."""
     said: dict[tuple[str, str], str] = {}
-    found = []
+    found: list[list[str]] = []
     for name, what, *_ in lines:
         line = list(lines[len(found)])
         first = said.setdefault((name, line[at]), what)
