@@ -89,12 +89,12 @@ def test_what_took_part_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         return {}
 
     clock = iter((100.0, 101.23456))
-    monkeypatch.setattr(record, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
-    monkeypatch.setattr(record.environment, "threads", lambda: 2)
-    result, _ = keep(config(tmp_path), task)
+    with monkeypatch.context() as patch:
+        patch.setattr(record, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+        patch.setattr(record.environment, "threads", lambda: 2)
+        result, _ = keep(config(tmp_path), task)
     assert result["seconds"] == 1.235 and result["computed"] == {"threads": 2, "rows": 3}
     assert result["metrics"]["peak_memory_bytes"] > 10**6 and result["error"] == ""
-    monkeypatch.undo()
     monkeypatch.setattr(record.environment, "threads", lambda: None)
     assert keep(config(tmp_path, force=True), task)[0]["computed"] == {"rows": 3}
 
