@@ -16,7 +16,7 @@ from scratchlab.runs import identity
 from scratchlab.runs.config import Device
 
 MOST_READ = 400
-"""Records that are opened for an estimate, the newest of those that the index does not know."""
+"""Finished runs that are asked of each kind on each device, and records that are opened for it: the newest."""
 
 
 @dataclass(frozen=True)
@@ -35,20 +35,27 @@ class Estimates:
 
     def __init__(self, jobs: Sequence[Job]) -> None:
         self._kinds: dict[str, list[Cost]] = {}
-        for out in {Path(job.config.out) for job in jobs}:
-            for one in sorted(index.below(out, most=MOST_READ), key=lambda one: one.written, reverse=True):
+        asked: dict[Path, set[str]] = {}
+        for job in jobs:
+            asked.setdefault(Path(job.config.out), set()).add(kind_of(job))
+        for out, kinds in asked.items():
+            for one in sorted(index.of_kinds(out, kinds, most=MOST_READ), key=lambda one: one.written, reverse=True):
                 if cost := one.entry.cost:
                     self._kinds.setdefault(cost.kind, []).append(cost)
 
     def of(self, job: Job) -> Estimate:
-        flat = identity.flatten(job.config)
-        runs = self._kinds.get(costs.kind(job.config.task, identity.acting(flat, type(job.config))), [])
+        runs = self._kinds.get(kind_of(job), [])
         device = job.config.compute.device
         wanted = device.name if device is not Device.auto else next((run.device_class for run in runs), "")
         runs = [run for run in runs if run.device_class == wanted]
         if not runs:
             return Estimate()
-        epochs = float(flat.get(costs.EPOCHS) or 0)
+        epochs = float(identity.flatten(job.config).get(costs.EPOCHS) or 0)
         seconds = [run.seconds + run.training * (epochs / run.epochs - 1 if run.epochs else 0) for run in runs]
         memory = [run.memory for run in runs if run.memory is not None]
         return Estimate(median(seconds), max(memory, default=None), runs[0].device)
+
+
+def kind_of(job: Job) -> str:
+    """As in `costs.Cost`."""
+    return costs.kind(job.config.task, identity.acting(identity.flatten(job.config), type(job.config)))

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from filelock import FileLock, Timeout
 
@@ -44,7 +44,6 @@ def make(jobs: Sequence[Job], retry: Retry = Retry.none, *, estimated: bool = Fa
 
     `estimated`: say how long each may take, for which records are read.
     """
-    estimates = Estimates(jobs) if estimated else None
     there = states(job for job in jobs if job.config.recorded)
     first: dict[tuple[str, ...], int] = {}
     planned: list[Planned] = []
@@ -55,9 +54,11 @@ def make(jobs: Sequence[Job], retry: Retry = Retry.none, *, estimated: bool = Fa
             planned.append(Planned(number, job, planned[original].state, why, copy_of=original, runs=False))
             continue
         state, reason = _state(job, there.get(job.folder, NEW))
-        estimate = estimates.of(job) if estimates else Estimate()
-        planned.append(Planned(number, job, state, reason, runs=_runs(job, state, retry), estimate=estimate))
-    return planned
+        planned.append(Planned(number, job, state, reason, runs=_runs(job, state, retry)))
+    if not estimated or not (run := [one.job for one in planned if one.runs]):
+        return planned
+    estimates = Estimates(run)
+    return [replace(one, estimate=estimates.of(one.job)) if one.runs else one for one in planned]
 
 
 def _same(job: Job) -> tuple[str, ...]:
