@@ -1,4 +1,4 @@
-"""What both clusters of the tests offer on the command line: `up FOLDER`, which prints what to export, and `down FOLDER`."""
+"""What both clusters of the tests offer by hand: `up FOLDER`, which prints what to export, and `down FOLDER`."""
 
 import argparse
 import sys
