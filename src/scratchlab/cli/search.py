@@ -69,8 +69,8 @@ def run(config: DictConfig, launcher: Launcher) -> None:
             asked += len(planned)
             best = _tell(study, trials, planned)
     if best is not None:
-        words = " ".join(f"{key}={_word(value)}" for key, value in best.params.items())
-        print(f"best of {asked}: {words}: {config.optimize} {metric(config.optimize).shown(best.value)}")
+        chosen = " ".join(f"{key}={_word(value)}" for key, value in best.params.items())
+        print(f"best of {asked}: {chosen}: {config.optimize} {metric(config.optimize).shown(best.value)}")
 
 
 def direction(name: str) -> str:
