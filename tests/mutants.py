@@ -58,7 +58,7 @@ TESTS = {
     "training/kept.py": ["test_frozen.py"],
     "training/kept_split.py": ["test_frozen.py"],
     "training/schedule.py": ["test_pretrain.py", "test_training_borders.py"],
-    "training/resume.py": ["test_resume.py", "test_instruct.py"],
+    "training/resume.py": ["test_resume_borders.py", "test_resume.py", "test_instruct.py"],
     "generation/sampling.py": ["test_sampling.py", "test_training_borders.py"],
     "generation/responses.py": ["test_instruct.py", "test_training_borders.py"],
     "runs/identity.py": ["test_identity.py"],
@@ -124,6 +124,29 @@ EQUAL: dict[tuple[str, str, str], str] = {
     ("stats/paired.py", EXCESS, "LtE -> Lt"): "differs at the very border that is drawn for rounding",
     ("stats/paired.py", "block = max(1, 4_000_000 // units)", "1 -> 2"): "matters above two million items, to memory",
     ("stats/paired.py", "block = max(1, 4_000_000 // units)", "4000000 -> 4000001"): "a bound on memory",
+    (
+        "data/spam.py",
+        "self.rows = torch.tensor([(row + [pad] * (length - len(row)))[:length] for row in rows])",
+        "Sub -> Add",
+    ): ("more padding than is needed is cut off"),
+    (
+        "judging/scores.py",
+        'record.write_text("scores.json", json.dumps(content, indent=1, ensure_ascii=False) + "\\n")',
+        "1 -> 2",
+    ): "white space in a JSON file",
+    ("judging/scores.py", "wait=wait_exponential(multiplier=config.wait, max=60),", "60 -> 61"): "how long to wait",
+    ("evidence/compare.py", 'if "baseline" in line["notes"][:1]:', "1 -> 2"): "no other note is that word alone",
+    ("evidence/compare.py", "if max(differences) - min(differences) <= 1e-12 * scale:", "LtE -> Lt"): (
+        "differs at the very border that is drawn for rounding, and for zeros, which it makes zeros"
+    ),
+    ("evidence/compare.py", 'return prefix + ("higher" if delta["value"] > 0 else "lower")', "Gt -> GtE"): (
+        "no difference of 0 has a small p"
+    ),
+    (
+        "evidence/compare.py",
+        'return prefix + ("higher" if delta["value"] > 0 else "lower") + ", but not after Holm\'s correction"',
+        "Gt -> GtE",
+    ): "no difference of 0 has a small p",
     ("judging/parser.py", "PARSER = 3", "3 -> 4"): "a version number",
     ("evidence/verdicts/single.py", "if p >= CHANCE:", "GtE -> Gt"): "no count has a p of 0.05 to the last bit",
 }
@@ -190,11 +213,17 @@ def when_imported(code: CodeType) -> list[object]:
 
 
 def sites(tree: ast.AST, statement: ast.stmt | None = None) -> Iterator[tuple[ast.AST, ast.stmt | None]]:
-    """The nodes that can be changed, each with its statement; no messages, no annotations, no checks by `strict`."""
+    """The nodes that can be changed, each with its statement.
+
+    Left alone: messages, annotations and the imports for them, and the checks by `strict` and `frozen`.
+    """
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.Raise | ast.JoinedStr | ast.AnnAssign):
             continue
-        if isinstance(node, ast.keyword) and node.arg == "strict":  # of `zip`: a check of what cannot differ
+        # of `zip` and of a dataclass: checks of what nobody does
+        if isinstance(node, ast.keyword) and node.arg in ("strict", "frozen"):
+            continue
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
             continue
         inner = node if isinstance(node, ast.stmt) else statement
         yield node, inner

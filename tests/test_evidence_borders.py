@@ -68,6 +68,7 @@ def test_differences_that_agree_to_the_last_bits_have_no_spread_to_test_by() -> 
     assert compare.by_seed([0.3, 0.4], [0.2, 0.3], None)[1] is None  # 0.1 twice, but for the last bit
     assert compare.by_seed([0.2, 0.3], [0.2, 0.3], None)[1] == 1.0
     assert compare.by_seed([5.0], [4.0], None)[1] is None
+    assert compare.by_seed([1e6 + 0.1, 2e6 + 0.1], [1e6, 2e6], None)[1] is None  # the last bits of large numbers
     found, p = compare.by_seed([1.0, 1.0 + 4e-12], [0.0, 0.0], None)  # four times what counts as rounding
     assert found.sd == pytest.approx(4e-12 / math.sqrt(2), rel=1e-3) and p == pytest.approx(0, abs=1e-9)
 
@@ -108,6 +109,59 @@ def test_too_few_seeds_or_too_wide_a_spread_cannot_tell() -> None:
     assert finding(0.001, -0.001) == "two seeds: cannot tell"
     assert finding(0.001, -0.001, 0.0005) == "no difference shown"
     assert finding(5.0, -2.0, 3.0) == "3 seeds with this spread: cannot tell"
+
+
+def test_the_border_of_a_finding_is_on_the_cautious_side() -> None:
+    def said(value: float, p: float | None, corrected: float | None = None, seeds: int = 3) -> str:
+        delta = {"metric": "test_accuracy", "value": value, "p": p, "p_holm": corrected, "seeds": [1, 2, 3, 4][:seeds]}
+        line = {"notes": [], "no_effect": False, "not_comparable": "", "confounds": [], "delta": delta}
+        return compare._finding(line)
+
+    cap = compare.declaration("test_accuracy").cap
+    assert said(0.01, 0.05) == said(0.01, 0.05, 0.05) == said(cap, 0.06) == "no difference shown"
+    assert said(0.01, 0.0499) == "higher" and said(0.01, 0.0499, 0.05) == "higher, but not after Holm's correction"
+    assert said(cap + 1e-9, 0.06) == "3 seeds with this spread: cannot tell"
+    assert (said(0.1, None), said(0.1, None, seeds=2)) == ("cannot tell", "two seeds: cannot tell")
+
+
+def test_what_differences_over_seeds_can_show_is_worked_out_from_them() -> None:
+    base, other = losses("base", 1.0, 1.2, 1.1, 1.3), losses("other", 1.4, 1.5, 1.6, 1.4)
+    differences = [0.4, 0.3, 0.5, 0.1]
+    assert table(base, other)["other"]["resolution"] == compare.resolution("test_loss", differences, 0, [])
+    accuracy = [
+        arm(*(record(s, name=name, metrics={"test_accuracy": v}) for s, v in enumerate(values)), name=name)
+        for name, values in (("base", (0.9, 0.92, 0.91)), ("other", (0.95, 0.91, 0.96)))
+    ]
+    # without predictions nothing is known of items
+    assert "item" not in table(*accuracy, metric="test_accuracy")["other"]["resolution"]
+
+
+def test_what_two_experiments_declare_counts_as_one_factor_between_them() -> None:
+    base, other = losses("base", 1.0, 1.1), losses("other", 1.2, 1.3)
+    base, other = (
+        Arm(one.name, one.name, {"train.lr": lr, "model.drop_rate": rate}, one.runs)
+        for one, lr, rate in ((base, 1, 0.1), (other, 2, 0.2))
+    )
+
+    def confounds_of(declared: dict[str, tuple[str, ...]]) -> str:
+        return " ".join(table(base, other, declared=declared)["other"]["confounds"])
+
+    keys = ("train.lr", "dropout")
+    assert "more than one setting differs" in confounds_of({})
+    assert "more than one setting" not in confounds_of({"base": (), "other": keys})
+    assert "more than one setting" not in confounds_of({"base": keys, "other": ()})
+    # an experiment without a file says nothing of what belongs together
+    assert "more than one setting" in confounds_of({"other": keys}) and confounds_of({"base": keys})
+    # two arms of one experiment differ in what was typed
+    one = Arm("base", "other", other.config, other.runs)
+    rows = compare.rows([base, one], base, "test_loss", declared={"base": keys})
+    assert "more than one setting" in " ".join(rows[1]["confounds"])
+
+
+def test_a_baseline_with_notes_is_called_so_first() -> None:
+    base = arm(*(record(s, name="base", metrics={"strange": 1.0}) for s in (1, 2)), name="base")
+    row = table(base, metric="strange")["base"]
+    assert row["notes"][0] == "baseline" and len(row["notes"]) == 2 and row["finding"] == "baseline"
 
 
 def test_what_cannot_be_paired_is_said() -> None:

@@ -8,10 +8,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Lock, Thread
+from threading import Barrier, Event, Lock, Thread
 from typing import Any
 
 import pytest
@@ -227,6 +228,60 @@ def test_a_judge_that_never_gives_a_score_leaves_none_and_says_so(
     assert "2 of 2 answers hold no score that is clear" in caplog.text and "The capital is Paris." in caplog.text
 
 
+def test_the_log_says_how_many_are_asked_and_answered_and_shows_an_answer_that_is_not_clear(
+    server: JudgeServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.reply = lambda question, times: "no score" if "Add 2 " in question else "85"
+    with caplog.at_level("INFO"):
+        scores.score(config("ollama", server), ENTRIES[:2], key="model_response")
+        scores.score(config("ollama", server), ENTRIES[:3], key="model_response")
+    assert "asking llama3 2 questions (0 are answered)" in caplog.text
+    assert "asking llama3 1 questions (2 are answered)" in caplog.text
+    assert (
+        "1 of 3 answers hold no score that is clear and are left out of the mean; the first: 'no score'" in caplog.text
+    )
+
+
+def test_when_a_question_fails_for_good_those_under_way_are_kept_and_no_other_is_asked(server: JudgeServer) -> None:
+    both, over = Barrier(2, timeout=20), Event()
+
+    def reply(question: str, times: int) -> Reply | str:
+        if "Add 0 " not in question and "Add 1 " not in question:
+            return "50"
+        if times == 1:
+            both.wait()  # the two are under way together
+        if "Add 0 " in question:
+            return 400, {"error": "context too long"}
+        over.wait(20)
+        return "70"
+
+    server.reply = reply
+    wanted = config("ollama", server, "judge.concurrency=2", "judge.timeout=30")
+    shutdown = ThreadPoolExecutor.shutdown
+
+    def told(pool: ThreadPoolExecutor, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        over.set()
+        shutdown(pool, wait, cancel_futures=cancel_futures)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(RuntimeError, match="context too long"):
+        patch.setattr(ThreadPoolExecutor, "shutdown", told)
+        scores.score(wanted, ENTRIES, key="model_response")
+    asked = len(server.asked)
+    assert asked < len(ENTRIES)
+    found = scores.score(wanted, ENTRIES[1:2], key="model_response")
+    assert found.scores == [70] and len(server.asked) == asked
+
+
+def test_a_card_is_the_same_from_one_version_to_the_next(server: JudgeServer) -> None:
+    card = scores.score(config("ollama", server), ENTRIES[:1], key="model_response").card
+    assert card["prompt"] == "dd80786f406a"
+    keys = [json.loads(line)["question"] for line in next(Path("cache/judge").glob("*.jsonl")).read_text().splitlines()]
+    assert keys == ["c8651d14a3417fda4c31dbc5a4523710456c28ea3f2435adecafd665ede5185b"]
+    assert [path.stem for path in Path("cache/judge").glob("*.jsonl")] == [
+        "d338aaa13aca19e2f8eb31d8aa21933289f4408cd4e9962bdba92baa752d00c3"
+    ]
+
+
 def test_an_empty_response_scores_0_without_being_asked_about(server: JudgeServer) -> None:
     found = scores.score(config("ollama", server), [ENTRIES[0] | {"model_response": " "}], key="model_response")
     assert found.scores == [0] and found.metrics["judge_empty"] == 1 and server.asked == []
@@ -319,6 +374,18 @@ def test_other_questions_and_other_judges_do_not_share_answers(server: JudgeServ
     assert one.card["digest"] == "digest of llama3:latest" and one.card["parser"] == scores.PARSER
 
 
+def test_a_line_that_a_kill_has_cut_is_no_answer_and_the_next_one_stands_apart(tmp_path: Path) -> None:
+    path = tmp_path / "answers.jsonl"
+    scores.Answers(path).keep("a", "1")
+    with path.open("a") as file:
+        file.write('{"question": "b", "ans')
+    again = scores.Answers(path)
+    again.keep("c", "3")
+    scores.Answers(path).keep("d", "4")
+    assert scores.Answers(path).known == {"a": "1", "c": "3", "d": "4"}
+    assert [bool(line) for line in path.read_text().split("\n")] == [True, True, True, True, False]
+
+
 def test_a_run_killed_half_way_asks_no_question_twice(server: JudgeServer, tmp_path: Path) -> None:
     def slowly(question: str, times: int) -> str:
         time.sleep(0.15)
@@ -346,12 +413,15 @@ def test_a_run_killed_half_way_asks_no_question_twice(server: JudgeServer, tmp_p
 
 
 def test_the_task_writes_card_and_answers(server: JudgeServer) -> None:
+    server.reply = lambda question, times: "Score: 85 (très bien)"
     config("ollama", server)
     run = compose.compose(["task=judge", "responses=responses.json", f"judge.url={server.address}"])
     result, _ = record.keep(run, judge_task, changes={}, tracker=Tracker(run.tracking))
-    written = json.loads((record.folder_of(run) / "scores.json").read_text())
+    text = (record.folder_of(run) / "scores.json").read_text(encoding="utf-8")
+    assert "très bien" in text  # a file to read
+    written = json.loads(text)
     assert written["judge"] == result["metrics"]["judge"] and written["judge"]["model"] == "llama3"
-    assert written["items"][3] == {"index": 3, "answer": "85", "score": 85}
+    assert written["items"][3] == {"index": 3, "answer": "Score: 85 (très bien)", "score": 85}
     assert result["metrics"]["exact_match"] == 0 and result["metrics"]["answers"] == 12
 
 

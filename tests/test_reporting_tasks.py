@@ -163,21 +163,6 @@ def test_designs_make_their_arms() -> None:
         arms(["a"], Design.factorial, control=False, shuffled_labels=False)
 
 
-def test_shuffled_labels_change_what_goes_with_what_and_nothing_else() -> None:
-    from scratchlab.data import collection
-    from scratchlab.data.config import MessagesConfig
-
-    def frames(shuffle: bool) -> dict[str, Any]:
-        return collection.load(MessagesConfig(source="messages", size=400, shuffle_labels=shuffle))
-
-    plain, dealt = frames(False), frames(True)
-    assert plain["train"]["Text"].equals(dealt["train"]["Text"])
-    assert plain["train"]["Label"].sum() == dealt["train"]["Label"].sum()
-    agree = (plain["train"]["Label"] == dealt["train"]["Label"]).mean()
-    assert 0.35 < agree < 0.65
-    assert plain["test"].equals(dealt["test"]) and plain["val"].equals(dealt["val"])
-
-
 def test_goldens_find_a_change_keep_old_values_and_need_a_reason(tmp_path: Path) -> None:
     store, out = tmp_path / "goldens", tmp_path / "out"
     write_run(out, "a", 123, metrics={"loss": 0.5, "count": 7, "train_seconds": 1.0})

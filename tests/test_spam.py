@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from scratchlab.data import collection, readers, sources, spam
 from scratchlab.data import generated as generated_messages
-from scratchlab.data import readers, spam
 from scratchlab.data.config import MessagesConfig, Split
 from scratchlab.text.tokenizer import gpt2
 
@@ -83,6 +83,41 @@ def test_batches_come_with_the_index_of_each_row() -> None:
     for ids, labels, index in loader:
         assert torch.equal(ids, encoded.splits["train"].rows[index])  # type: ignore[index]
         assert torch.equal(labels, encoded.splits["train"].labels[index])
+
+
+def test_only_the_training_rows_are_shuffled() -> None:
+    encoded = spam.encode(spam.load(generated()), generated(), gpt2(), 200)
+    torch.manual_seed(7)
+    order = {
+        name: torch.cat([index for _, _, index in loader]).tolist()
+        for name, loader in spam.loaders(encoded.splits, 8).items()
+    }
+    assert order["train"] != sorted(order["train"])
+    assert order["val"] == list(range(40)) and order["test"] == list(range(80))
+
+
+def test_shuffled_labels_change_what_goes_with_what_and_nothing_else() -> None:
+    plain, dealt = (spam.load(generated(shuffle_labels=shuffle)) for shuffle in (False, True))
+    assert plain["train"]["Text"].equals(dealt["train"]["Text"])
+    assert plain["train"]["Label"].sum() == dealt["train"]["Label"].sum()
+    agree = (plain["train"]["Label"] == dealt["train"]["Label"]).mean()
+    assert 0.35 < agree < 0.65
+    assert plain["test"].equals(dealt["test"]) and plain["val"].equals(dealt["val"])
+
+
+def test_messages_are_fetched_unless_asked_not_to(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked = []
+    file = tmp_path / "SMSSpamCollection"
+    file.write_text("".join(f"{'ham' if n % 2 else 'spam'}\tmessage {n}\n" for n in range(40)))
+
+    def fetch(asset: object, *, local_only: bool, check: object) -> Path:
+        asked.append(local_only)
+        return file
+
+    monkeypatch.setattr(sources, "fetch", fetch)
+    collection.load(MessagesConfig())
+    collection.load(MessagesConfig(), local_only=True)
+    assert asked == [False, True]
 
 
 def test_generated_messages_are_seeded_balanced_and_never_repeat() -> None:
