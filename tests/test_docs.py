@@ -5,9 +5,12 @@ import shlex
 from pathlib import Path
 
 import pytest
+from hydra.core.global_hydra import GlobalHydra
+from hydra.types import RunMode
 
 from scratchlab.cli import arguments
-from scratchlab.launch import jobs
+from scratchlab.launch import compose, jobs
+from scratchlab.runs.metrics import METRICS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -61,7 +64,13 @@ def test_every_command_on_a_page_composes(page: Path, here: Path) -> None:
         places = {words[i + 1] for i, word in enumerate(words) if word == "--config-dir"}
         overrides = [word for word in arguments.prepare(words) if word not in FLAGS and word not in places]
         try:
-            if "-m" in words:
+            if "hydra/sweeper=search" in words:
+                with jobs.at_hand():
+                    GlobalHydra.instance().hydra.compose_config(compose.PRIMARY, overrides, run_mode=RunMode.MULTIRUN)
+                ends = [re.sub(r"=(?:\w+\()*(?:log,)?interval\((.+?)\)+$", r"=\1", word) for word in overrides]
+                for one in jobs.expand([word for word in ends if not word.startswith("hydra")]):
+                    assert one.config.optimize in METRICS
+            elif "-m" in words:
                 splits = jobs.split([*searched, *overrides])
                 for one in (splits[0], splits[-1]):
                     jobs.job(one)

@@ -206,7 +206,7 @@ def test_every_field_changes_the_fingerprint_unless_it_is_marked_or_has_no_effec
 
 
 LEFT_OUT = (
-    *("plan", "retry", "fail_fast", "metrics"),
+    *("plan", "retry", "measure", "fail_fast", "metrics"),
     *("name", "exercise", "out", "force", "optimize", "tracking", "claims", "compute.threads", "save"),
     *("checkpoint_minutes", "compute.checkpoint_activations", "compute.shard"),
     *("compute.reuse_frozen", "compute.frozen_gigabytes", "compute.only_needed"),

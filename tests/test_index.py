@@ -35,7 +35,9 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in NAMES:
         for seed in SEEDS:
             claims = [claim] if name == "mine" and seed == 7 else []
-            write_run(out, name, seed, 0.9 + 0.001 * seed, claims=claims, metrics={"train_seconds": 1.0})
+            config = {"train": {"batch_size": 4}} if name == "mine" else {}
+            more = {"claims": claims, "started": f"2026-01-01T00:00:{seed:02d}+00:00"}
+            write_run(out, name, seed, 0.9 + 0.001 * seed, metrics={"train_seconds": 1.0}, config=config, **more)
     (spoilt,) = [run for run in read_runs(out, "ch06_row02") if run.seed == 3]
     (spoilt.folder / record.RESULT).write_text("{")
     time.sleep(0.3)
@@ -260,3 +262,66 @@ def test_a_folder_whose_name_is_no_text_is_read_without_an_index(out: Path) -> N
     time.sleep(0.25)
     assert len(index.below(out)) == 160
     assert len(index.rows(out)) == 120
+
+
+def of_kind(out: Path, name: str) -> str:
+    (first, *_) = index.below(out, name)
+    assert first.entry.cost is not None
+    return first.entry.cost.kind
+
+
+def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The folders of records whose files are looked at."""
+    found: list[str] = []
+    original = index._stamp
+
+    def stamp(folder: str) -> Any:
+        found.append(Path(folder).name)
+        return original(folder)
+
+    monkeypatch.setattr(index, "_stamp", stamp)
+    return found
+
+
+def test_what_tells_of_a_kind_is_found_without_a_look_at_the_rest(
+    out: Path, opened: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = of_kind(out, "mine")
+    of_it = {one.folder for one in index.below(out) if one.entry.cost and one.entry.cost.kind == kind}
+    spoilt = {one.folder for one in index.below(out) if one.status != "done"}
+    opened.clear()
+    looked = looked_at(monkeypatch)
+    assert len(of_it) == 40
+    assert {one.folder for one in index.of_kinds(out, [kind], most=1000)} == of_it | spoilt
+    assert not opened and len(looked) == len(of_it | spoilt)
+    looked.clear()
+    assert {one.folder for one in index.of_kinds(out, ["none"], most=3)} == spoilt and len(looked) == len(spoilt)
+    newest = [one.entry.cost.started[17:19] for one in index.of_kinds(out, [kind], most=3) if one.entry.cost]
+    assert newest == ["39", "38", "37"]
+    new = write_run(out, "other", 1, 0.5)
+    again = sorted(of_it)[0]
+    by_hand(again, record.RESULT, '"seconds": 1.0', '"seconds": 7.0')
+    seconds = {one.folder: one.entry.cost and one.entry.cost.seconds for one in index.of_kinds(out, [kind], most=1000)}
+    assert new in seconds, "what has come since is read"
+    assert seconds[again] == 7.0, "what is otherwise since is read again"
+
+
+def test_a_model_that_others_trained_is_found_without_a_look_at_the_rest(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def keeps(folder: Path, training: str) -> Path:
+        path = folder / record.TRAINED
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f'{{"training": "{training}"}}')
+        return folder
+
+    mine = sorted(path for path in (out / "mine").iterdir())
+    keeps(mine[0], "a"), keeps(mine[1], "b"), keeps(mine[2], "a")
+    assert {mine[0], mine[2]} <= set(index.of_training(out, "a")), "without an index: any folder"
+    (spoilt,) = [one.folder for one in index.below(out) if one.status != "done"]
+    assert set(index.of_training(out, "a")) == {mine[0], mine[2], spoilt}
+    new = keeps(write_run(out, "mine", 1000, 0.5), "a")
+    assert set(index.of_training(out, "a")) == {mine[0], mine[2], spoilt, new}
+    assert set(index.of_training(out, "none")) == {spoilt, new}
+    SPOILT["many bytes are others"](out / index_file.FILE)
+    assert {mine[0], mine[2], new} <= set(index.of_training(out, "a"))

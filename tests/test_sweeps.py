@@ -170,7 +170,7 @@ def test_a_plan_runs_what_is_new_or_was_stopped_and_what_failed_only_on_request(
     ]
     assert all(one.copy_of == one.number - 1 and not one.runs for one in planned[1::2])
     assert planned[1].reason == "train.ignore_index: no label has the value 7, so it ignores no example"
-    ends = [sweeping._entry(planned[number]).state() for number in (0, 2, 4, 6)]
+    ends = [sweeping.entry_of(planned[number]).state() for number in (0, 2, 4, 6)]
     assert ends[0] == ("done", "") and ends[1] == ("failed", "ValueError: no (before; see retry)")
     assert ends[2][0] == "failed" and ends[3][0] == "not started"
     again = {retry: [one.number for one in plan.make(found, retry) if one.runs] for retry in Retry}

@@ -5,12 +5,15 @@ import math
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 
+from scratchlab.evidence.runs import read_run
 from scratchlab.launch import compose, execute
 from scratchlab.model import families
 from scratchlab.model.state_files import load_checkpoint
@@ -198,6 +201,45 @@ def test_the_command_works_as_typed(runs: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("step 0: train loss") == 1
     assert_equal(folder_of(runs, "typed", "classify"), folder_of(runs, "one", "classify"))
+
+
+def killed_in_training(number: int, words: list[str], cwd: Path) -> tuple[int, str]:
+    """Kill one of two processes once a few batches are learned; the exit code of the command, and what it said."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    with (cwd / "said").open("w") as said:
+        together = subprocess.Popen([*TORCHRUN, "-m", "scratchlab", *words], cwd=cwd, env=environment, stderr=said)
+        end = time.monotonic() + 200
+        while not any(len(path.read_text().splitlines()) > 12 for path in cwd.glob("outputs/*/*/history.jsonl")):
+            assert together.poll() is None and time.monotonic() < end, (cwd / "said").read_text()
+            time.sleep(0.01)
+        members = psutil.Process(together.pid).children()
+        [victim] = [one for one in members if one.environ().get("RANK") == str(number)]
+        victim.kill()
+        return together.wait(200), (cwd / "said").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)  # three runs, each by two processes that load torch
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_process_may_be_killed_and_the_same_command_goes_on_to_the_same_bits(number: int, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text(" ".join(f"{n * n % 97} coats" for n in range(900)))
+    words = [*LINES["pretrain"], *TINY, "train.epochs=4", "checkpoint_minutes=1e-9"]
+    code, said = killed_in_training(number, words, tmp_path)
+    assert code != 0
+    [folder] = tmp_path.glob("outputs/pretrain/*")
+    # who keeps the record and is killed leaves no word
+    assert read_run(folder).status == ("unfinished" if number == 0 else "interrupted"), said
+    again = torchrun("-m", "scratchlab", *words, cwd=tmp_path)
+    assert again.returncode == 0 and "was stopped in training: going on after batch" in again.stderr, again.stderr
+    whole = torchrun("-m", "scratchlab", *words, "out=whole", cwd=tmp_path)
+    assert whole.returncode == 0, whole.stderr
+    [undisturbed] = tmp_path.glob("whole/pretrain/*")
+    assert record.read_history(folder) == record.read_history(undisturbed)
+    ours, theirs = record.read_result(folder), record.read_result(undisturbed)
+    assert ours is not None and theirs is not None
+    metrics = [{k: v for k, v in one["metrics"].items() if k not in TIMING} for one in (ours, theirs)]
+    assert metrics[0] == metrics[1] and ours["hashes"] == theirs["hashes"]
+    assert (folder / WEIGHTS).read_bytes() == (undisturbed / WEIGHTS).read_bytes()
 
 
 @pytest.mark.slow

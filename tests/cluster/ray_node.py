@@ -7,7 +7,6 @@ It needs `pip install 'scratchlab[ray]'`. The ports are free ones. Ray's own fil
 below /tmp, since the names of its sockets may not be long.
 """
 
-import argparse
 import importlib.util
 import os
 import secrets
@@ -93,21 +92,7 @@ def _alive(process: int) -> bool:
     return Path(f"/proc/{process}").exists()
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["up", "down"])
-    parser.add_argument("folder", type=Path)
-    given = parser.parse_args()
-    if given.what == "down":
-        down(given.folder)
-        return
-    try:
-        found = up(given.folder)
-    except RuntimeError as error:
-        sys.exit(f"error: {error}")
-    for name, value in found.items():
-        print(f"export {name}={value}")
-
-
 if __name__ == "__main__":
-    main()
+    import by_hand
+
+    by_hand.main(__doc__, up, down)

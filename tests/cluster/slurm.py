@@ -7,14 +7,12 @@ It needs root and Debian's packages: `apt-get install --no-install-recommends sl
 logs lie in FOLDER, the ports are free ones, and the daemons are those that `down` ends.
 """
 
-import argparse
 import os
 import secrets
 import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -132,21 +130,7 @@ def _free_ports(count: int) -> list[int]:
     return ports
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["up", "down"])
-    parser.add_argument("folder", type=Path)
-    given = parser.parse_args()
-    if given.what == "down":
-        down(given.folder.resolve())
-        return
-    try:
-        found = up(given.folder)
-    except RuntimeError as error:
-        sys.exit(f"error: {error}")
-    for name, value in found.items():
-        print(f"export {name}={value}")
-
-
 if __name__ == "__main__":
-    main()
+    import by_hand
+
+    by_hand.main(__doc__, up, down)

@@ -28,6 +28,26 @@ class PlannedSweeperConf:
 ConfigStore.instance().store(group="hydra/sweeper", name="planned", node=PlannedSweeperConf, provider="scratchlab")
 
 
+@dataclass
+class SearchSweeperConf:
+    """The same with hydra/sweeper=search."""
+
+    _target_: str = "hydra_plugins.scratchlab_sweeper.SearchSweeper"
+    params: dict[str, str] | None = None
+    """What an experiment declares to be varied, by key."""
+    n_trials: int = 20
+    """Jobs in all, those that are done already counted."""
+    at_once: int = 1
+    """Jobs that are asked for before any of them tells what it measured; as many as the launcher runs at once."""
+    sampler: str = "tpe"
+    """How Optuna proposes: tpe or random."""
+    sampler_seed: int = 0
+    max_batch_size: int | None = None
+
+
+ConfigStore.instance().store(group="hydra/sweeper", name="search", node=SearchSweeperConf, provider="scratchlab")
+
+
 class PlannedSweeper(Sweeper):
     """Plans all jobs before it launches those that are missing."""
 
@@ -45,3 +65,13 @@ class PlannedSweeper(Sweeper):
 
         assert self.config is not None and self.launcher is not None
         sweep.run(self.config, self.launcher)
+
+
+class SearchSweeper(PlannedSweeper):
+    """Lets Optuna choose each job by what those before it measured."""
+
+    def sweep(self, arguments: list[str]) -> None:
+        from scratchlab.cli import search
+
+        assert self.config is not None and self.launcher is not None
+        search.run(self.config, self.launcher)

@@ -6,7 +6,7 @@ from scratchlab.matching import matches
 LISTS = ("select", "seeds", "claim", "chapter", "exercise", "factors", "metrics")
 """Keys whose value is a list with commas, which Hydra would take for a sweep."""
 
-OF_THE_SWEEP = ("plan", "retry", "fail_fast", "launch")
+OF_THE_SWEEP = ("plan", "retry", "measure", "fail_fast", "launch")
 """Keys that are about a sweep and not about its jobs, wherever they stand."""
 AND, PARTS = "+", "hydra.sweeper.parts"
 """What stands between the parts of a sweep, and where its sweeper is given them."""

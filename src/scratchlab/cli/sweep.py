@@ -38,30 +38,29 @@ def run(config: DictConfig, launcher: Launcher) -> None:
         outcome.SweepFolder.current = None
         raise
     found = listing.composed(jobs.split_composed(config), jobs.searched(config))
-    planned = plan.make(found, Retry(config.retry), estimated=config.plan or len(found) > 1)
+    estimated = config.plan or len(found) > 1
+    planned = plan.make(found, Retry(config.retry), estimated=estimated, measured=config.measure)
     if config.plan:
         plan_table.show(planned)
         outcome.SweepFolder.current = None  # nothing has run, and nothing is to be told about it
         return
-    _check(launcher)
+    check(launcher)
     sweep = Sweep(Path(config.hydra.sweep.dir))
     sweep.begin(config.fail_fast)
     sweep.expect(live.expected(planned))
-    entries = [_entry(one) for one in planned if one.copy_of is None]
+    entries = [entry_of(one) for one in planned if one.copy_of is None]
     for entry in entries:
         entry.write(sweep.folder)
     if len(planned) > 1:
         for line in (plan.summary(planned), *plan.left_out(planned)):
             log.info("%s", line)
         log.info("%s", plan_table.total(planned))
-    for library in ("hydra", "hydra_plugins"):  # whose launchers count the jobs in another way
-        logging.getLogger(library).setLevel(logging.WARNING)
     by_number = {entry.number: entry for entry in entries}
-    with _asked_to_stop(sweep):
-        _launch(launcher, [by_number[one.number] for one in planned if one.runs], sweep, config.hydra.sweeper)
+    with asked_to_stop(sweep):
+        launch(launcher, [by_number[one.number] for one in planned if one.runs], sweep, config.hydra.sweeper)
 
 
-def _check(launcher: Launcher) -> None:
+def check(launcher: Launcher) -> None:
     """Let a launcher say what it lacks before anything is written; only ours can."""
     check = getattr(launcher, "check", None)
     if check is None:
@@ -71,7 +70,7 @@ def _check(launcher: Launcher) -> None:
     outcome.SweepFolder.current = told
 
 
-def _entry(one: Planned) -> Entry:
+def entry_of(one: Planned) -> Entry:
     """What the sweep knows of a job before it starts."""
     entry = Entry(one.number, list(one.job.overrides))
     if one.runs:
@@ -86,11 +85,13 @@ def _entry(one: Planned) -> Entry:
     return entry
 
 
-def _launch(launcher: Launcher, waiting: list[Entry], sweep: Sweep, settings: DictConfig) -> None:
+def launch(launcher: Launcher, waiting: list[Entry], sweep: Sweep, settings: DictConfig) -> None:
     """Hand jobs to the launcher until each has come to its end, or was lost twice.
 
     A process that is killed takes others with it under some launchers, and those that have not begun with them.
     """
+    for library in ("hydra", "hydra_plugins"):  # whose launchers count the jobs in another way
+        logging.getLogger(library).setLevel(logging.WARNING)
     size = OmegaConf.select(settings, "max_batch_size") or len(waiting)
     starts: dict[int, int] = {}
     while waiting and not sweep.stopped():
@@ -115,7 +116,7 @@ def _first_line(error: Exception) -> str:
 
 
 @contextmanager
-def _asked_to_stop(sweep: Sweep) -> Iterator[None]:
+def asked_to_stop(sweep: Sweep) -> Iterator[None]:
     """Within this, a signal ends the jobs that run in other processes here, each with its step, before the sweep.
 
     A second one does not wait for them.

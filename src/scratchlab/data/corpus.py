@@ -1,5 +1,6 @@
 """A text cut into windows of tokens, each with the same window one token later as its target (chapters 2 and 5)."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -68,11 +69,11 @@ def loaders(
     length: int,
     stride: int,
     batch_size: int,
-    most: int | None = None,
+    few: Callable[[int], int] | None = None,
 ) -> "dict[str, DataLoader[Batch]]":
     """The book's loaders: training shuffled and without its last incomplete batch, validation in order and whole.
 
-    `most`: windows of each part; None: all.
+    `few`: how many are used of the windows that are there of a part; None: all.
 
     Raises:
         ValueError: a part is too short for a batch.
@@ -80,7 +81,7 @@ def loaders(
     found = {}
     for name, ids in split(text, config.train_fraction, tokenizer).items():
         windows, train = Windows(ids, length, stride), name == "train"
-        windows.starts = windows.starts[:most]
+        windows.starts = windows.starts[: few(len(windows)) if few else None]
         if len(windows) < (batch_size if train else 1):
             raise ValueError(
                 f"the {name} part of the text has {len(ids):,} tokens, too few for a batch: a window takes {length} "

@@ -14,6 +14,7 @@ TIMELESS = (
 )
 """Keys that cost no time, whatever they are."""
 EPOCHS = "train.epochs"
+DEVICES = ("cpu", "cuda", "mps")
 
 
 class Cost(NamedTuple):
@@ -29,6 +30,7 @@ class Cost(NamedTuple):
     """Bytes at the peak."""
     device: str
     device_class: str
+    started: str
 
 
 def of(run: RunRecord) -> Cost | None:
@@ -45,6 +47,7 @@ def of(run: RunRecord) -> Cost | None:
         memory if isinstance(memory, int) else None,
         run.device,
         run.device_class,
+        run.started,
     )
 
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from scratchlab.evidence import costs, index_file
 from scratchlab.evidence.costs import Cost
-from scratchlab.evidence.index_file import Known, Place, Row
+from scratchlab.evidence.index_file import Known, Listed, Place, Row
 from scratchlab.evidence.predictions import PREDICTIONS, SCORES
 from scratchlab.evidence.runs import RunRecord, read_run
 from scratchlab.matching import matches
@@ -47,6 +47,9 @@ class Entry(NamedTuple):
     claims: bool
     """Whether it states claims of its own."""
     problems: Sequence[str]
+    training: str | None
+    """Fingerprint of the training whose model it keeps; see `training.resume`. Its folder says what it is, so that this
+    stays right."""
     cost: Cost | None
 
 
@@ -94,11 +97,12 @@ def below(out: Path | str, select: str = "*", *, keep: bool = True, most: int | 
     out = Path(out)
     there = _folders(out)
     names = [name for name in there if matches(name, select)]
-    places = [(name, run) for name in names for run in _folders(out / name)]
+    listed = {name: _listed(out, name) for name in names}
+    places = [(name, run) for name, one in listed.items() for run in one.runs]
     known = index_file.read(out, None if names == there else names)
-    scanned, listed, now = set(names), set(there), set(places)
-    gone = [place for place in known.rows if place not in now and (place[0] in scanned or place[0] not in listed)]
-    return list(_find(out, places, known, gone, keep=keep, most=most).values())
+    all_names, now = set(there), set(places)
+    gone = [place for place in known.rows if place not in now and (place[0] in listed or place[0] not in all_names)]
+    return list(_find(out, places, known, gone, listed, keep=keep, most=most).values())
 
 
 def of(folders: Iterable[Path]) -> dict[Path, Found]:
@@ -113,6 +117,63 @@ def of(folders: Iterable[Path]) -> dict[Path, Found]:
         there = _find(out, places, known)
         found |= {folder: there[place] for folder, place in zip(members, places, strict=True) if place in there}
     return found
+
+
+def of_kinds(out: Path | str, kinds: Collection[str], *, most: int) -> list[Found]:
+    """What may tell what runs of these kinds take (`costs.kind`); with an index, no other record is looked at.
+
+    That are the newest finished ones, those that were not done when the index was made, and those that it does not
+    know. `most`: of each kind on each device, and of those that are to be read.
+    """
+    out = Path(out)
+    unknown = _unknown(out)
+    known = index_file.of_kinds(out, kinds, costs.DEVICES, most) if unknown else Known({})
+    if unknown is None or known.damaged:
+        return below(out, most=most)
+    places, listed = unknown
+    return list(_find(out, dict.fromkeys([*known.rows, *places]), known, (), listed, most=most).values())
+
+
+def of_training(out: Path | str, training: str) -> list[Path]:
+    """Folders that may keep the model of such a training; with an index, of no other training that is known."""
+    out = Path(out)
+    unknown = _unknown(out)
+    known = index_file.of_training(out, training) if unknown else Known({})
+    if unknown is None or known.damaged:
+        return [out / name / run for name in _folders(out) for run in _folders(out / name)]
+    return [out.joinpath(*place) for place in dict.fromkeys([*known.rows, *unknown[0]])]
+
+
+def _unknown(out: Path) -> tuple[list[Place], dict[str, Listed]] | None:
+    """The places below `out` that have no row, from folders that have changed since the index was made, and these.
+
+    None: there is no index that could say so.
+    """
+    whole = index_file.names(out)
+    if not whole:
+        return None
+    names = [name for name in _folders(out) if not (seal := _seal_of_name(out, name)) or whole.get(name) != seal]
+    changed = {name: _listed(out, name) for name in names}
+    rows = index_file.read(out, names).rows
+    return [(name, run) for name, one in changed.items() for run in one.runs if (name, run) not in rows], changed
+
+
+def _listed(out: Path, name: str) -> Listed:
+    seal = _seal_of_name(out, name)  # before the names are read: what comes in between is seen the next time
+    return Listed(seal, _folders(out / name))
+
+
+def _seal_of_name(out: Path, name: str) -> str:
+    """Changes whenever a record comes into the folder or goes; empty where the next change might go unseen."""
+    try:
+        told = os.stat(out / name)
+    except OSError:
+        return ""
+    newest = max(told.st_mtime_ns, told.st_ctime_ns)
+    stamp = _Stamp(
+        f"{told.st_mtime_ns} {told.st_ctime_ns} {told.st_ino}", newest, _settled(newest, newest % 10**9 != 0)
+    )
+    return _seal((name, ""), stamp, "") if stamp.settled and name.isprintable() else ""
 
 
 def rows(out: Path | str) -> dict[Place, str]:
@@ -133,6 +194,7 @@ def _find(
     places: Iterable[Place],
     known: Known,
     gone: Collection[Place] = (),
+    listed: Mapping[str, Listed] | None = None,
     *,
     keep: bool = True,
     most: int | None = None,
@@ -159,15 +221,17 @@ def _find(
                 new[one.place] = row
     finally:  # what was read until somebody lost patience is kept
         if keep and (len(new) >= WORTH_WRITING or (new and known.damaged)):
-            index_file.write(out, known, new, gone)
+            index_file.write(out, known, new, gone, listed or {})
     return {place: one for place, one in found.items() if one is not None}
 
 
 def _derived(out: Path, stale: Mapping[Place, "_Stamp"]) -> Iterator[tuple[Found, Row | None]]:
     """Read records; a row for each whose next change would be seen."""
     for number, place in enumerate(_watched(stale, out)):
-        run, stamp = read_run(out.joinpath(*place)), stale[place]
-        entry = Entry(run.name, run.seed, run.status, run.task, bool(run.claims), list(run.problems), costs.of(run))
+        folder, stamp = out.joinpath(*place), stale[place]
+        run, training = read_run(folder), record.trained_as(folder)
+        problems = list(run.problems)
+        entry = Entry(run.name, run.seed, run.status, run.task, bool(run.claims), problems, training, costs.of(run))
         row = None
         if stamp.settled and all(map(str.isprintable, place)):
             facts = json.dumps(entry)
@@ -206,8 +270,12 @@ def _stamp(folder: str) -> _Stamp | None:
         fine = fine or told.st_mtime_ns % 10**9 != 0
     if not parts[0] and not parts[1]:
         return None
-    age = time.time_ns() - newest
-    return _Stamp("|".join(parts), newest, age > (SETTLED if fine else 2 + SETTLED) * 10**9)
+    return _Stamp("|".join(parts), newest, _settled(newest, fine))
+
+
+def _settled(newest: int, fine: bool) -> bool:
+    """`fine`: times are not of whole seconds."""
+    return time.time_ns() - newest > (SETTLED if fine else 2 + SETTLED) * 10**9
 
 
 def _seal(place: Place, stamp: _Stamp, facts: str) -> str:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from filelock import FileLock, Timeout
 
@@ -39,12 +39,14 @@ class Planned:
         return self.state in (FAILED, OUT_OF_MEMORY) and not self.runs and self.copy_of is None
 
 
-def make(jobs: Sequence[Job], retry: Retry = Retry.none, *, estimated: bool = False) -> list[Planned]:
+def make(
+    jobs: Sequence[Job], retry: Retry = Retry.none, *, estimated: bool = False, measured: bool = False
+) -> list[Planned]:
     """Plan jobs: what is done, running elsewhere or failed before is left out, and so is what is a copy of another.
 
-    `estimated`: say how long each may take, for which records are read.
+    `estimated`: say how long each may take, for which records are read; `measured`: and parts of what they do not tell
+    of are run.
     """
-    estimates = Estimates(jobs) if estimated else None
     there = states(job for job in jobs if job.config.recorded)
     first: dict[tuple[str, ...], int] = {}
     planned: list[Planned] = []
@@ -55,9 +57,11 @@ def make(jobs: Sequence[Job], retry: Retry = Retry.none, *, estimated: bool = Fa
             planned.append(Planned(number, job, planned[original].state, why, copy_of=original, runs=False))
             continue
         state, reason = _state(job, there.get(job.folder, NEW))
-        estimate = estimates.of(job) if estimates else Estimate()
-        planned.append(Planned(number, job, state, reason, runs=_runs(job, state, retry), estimate=estimate))
-    return planned
+        planned.append(Planned(number, job, state, reason, runs=_runs(job, state, retry)))
+    if not estimated or not (run := [one.job for one in planned if one.runs]):
+        return planned
+    estimates = Estimates(run, measured=measured)
+    return [replace(one, estimate=estimates.of(one.job)) if one.runs else one for one in planned]
 
 
 def _same(job: Job) -> tuple[str, ...]:

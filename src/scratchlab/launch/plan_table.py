@@ -40,7 +40,8 @@ def own_words(planned: Sequence[Planned]) -> dict[int, str]:
 def show_of(config: Run, words: Sequence[str]) -> None:
     """Show what a run would do: the runs that it makes, or itself."""
     itself = [word for word in words if word.partition("=")[0] not in SWEEP_KEYS]
-    show(plan.make([jobs.job(one) for one in config.makes() or [itself]], config.retry, estimated=True))
+    found = [jobs.job(one) for one in config.makes() or [itself]]
+    show(plan.make(found, config.retry, estimated=True, measured=config.measure))
 
 
 def total(planned: Sequence[Planned]) -> str:
@@ -50,13 +51,16 @@ def total(planned: Sequence[Planned]) -> str:
         return "nothing is to be run"
     known = [one.estimate for one in runs if one.estimate.seconds is not None]
     if not known:
-        return f"to run: {len(runs)}; for how long is not known, as no finished run of their kind is there"
+        return (
+            f"to run: {len(runs)}; for how long is not known, as no finished run of their kind is there "
+            "(measure=true runs parts of them to know)"
+        )
     most = max((estimate.memory or 0 for estimate in known), default=0)
     rest = f", and {len(runs) - len(known)} of which none of that kind is finished" if len(known) < len(runs) else ""
-    devices = ", ".join(sorted({estimate.device for estimate in known}))
+    told = ", ".join(sorted({f"{estimate.told_by} on: {estimate.device}" for estimate in known}))
     return (
         f"to run: {len(runs)}; {len(known)} take about {time(sum(e.seconds or 0 for e in known))} one after the other "
-        f"and up to {memory(most) or '?'} each{rest} (from finished runs on: {devices})"
+        f"and up to {memory(most) or '?'} each{rest} (from {told})"
     )
 
 

@@ -26,6 +26,7 @@ def run(config: Run, task: Task, keep: Callable[[Task], Kept]) -> Kept:
     Raises:
         ValueError: nothing in the run can be divided.
         RuntimeError: another process has failed.
+        KeyboardInterrupt: another process is gone without a word.
     """
     _check(config)
     import torch
@@ -57,8 +58,10 @@ def _lead(task: Task, keep: Callable[[Task], Kept]) -> Kept:
         try:
             return task(config, record)
         except (RuntimeError, KeyboardInterrupt) as error:  # what the end of another comes to here
-            if (reason := processes.failure()) or any(words in str(error) for words in _BROKEN_OFF):
-                raise RuntimeError(reason or "another process was ended from outside, or lacked memory") from error
+            if reason := processes.failure():
+                raise RuntimeError(reason) from error
+            if any(words in str(error) for words in _BROKEN_OFF):  # it said nothing: as if this one had been killed
+                raise KeyboardInterrupt("another process was ended from outside, or lacked memory") from error
             raise
 
     try:

@@ -100,6 +100,13 @@ class Debug(Enum):
     none = "none"
     batches = "batches"
     tiny = "tiny"
+    sixteenth = "sixteenth"
+    eighth = "eighth"
+    half = "half"
+
+
+SHARES = {Debug.sixteenth: 1 / 16, Debug.eighth: 1 / 8, Debug.half: 1 / 2}
+"""Of each split, at least a batch."""
 
 
 @dataclass(kw_only=True)
@@ -136,20 +143,24 @@ class Run:
     """Show what would run, what is there already, and how long it may take; run nothing."""
     retry: Retry = bookkeeping(Retry.none)
     """Of a sweep: do again what failed before: `oom` what ran out of memory, `failed` the rest, `all` both."""
+    measure: bool = bookkeeping(False)
+    """Of a plan or a sweep: run parts of what no finished run tells of, to say how long it takes."""
     fail_fast: bool = bookkeeping(False)
     """Of a sweep: start no more jobs once one has failed."""
     debug: Debug = added(Debug.none)
-    """batches: two batches of each split, where a task has splits; tiny: of a tiny model, too. No evidence for a claim,
-    whatever else the run is."""
+    """batches: two batches of each split, where a task has splits; tiny: of a tiny model, too; half, eighth, sixteenth:
+    such a share of each. No evidence for a claim, whatever else the run is."""
     optimize: str = bookkeeping("")
     """The metric by which a sweeper that searches goes, as val_loss; empty: a preferred one of the validation split."""
     compute: ComputeConfig = field(default_factory=ComputeConfig)
     tracking: TrackingConfig = bookkeeping(default_factory=TrackingConfig)
     claims: list[Claim] = bookkeeping(default_factory=list)
 
-    def few(self, batch_size: int) -> int | None:
-        """Examples of each split that are used; None: all."""
-        return None if self.debug is Debug.none else DEBUG_BATCHES * batch_size
+    def few(self, batch_size: int, there: int) -> int:
+        """How many are used of the examples that are there of a split."""
+        if share := SHARES.get(self.debug):
+            return min(there, max(batch_size, round(share * there)))
+        return there if self.debug is Debug.none else min(there, DEBUG_BATCHES * batch_size)
 
     def idle(self) -> dict[str, str]:
         """Keys that are set but cannot change a number in this run, each with the reason."""

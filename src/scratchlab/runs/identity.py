@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from enum import Enum
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, ClassVar, Protocol, get_type_hints
 
 BOOKKEEPING, AS_BEFORE = "bookkeeping", "as_before"
@@ -112,7 +112,7 @@ def acting(flat: Mapping[str, Any], schema: type) -> dict[str, Any]:
     return {
         key: value
         for key, value in flat.items()
-        if not _is_bookkeeping(key, found) and (key not in found.as_before or found.as_before[key] != value)
+        if not _is_bookkeeping(key, schema) and (key not in found.as_before or found.as_before[key] != value)
     }
 
 
@@ -121,7 +121,9 @@ def as_before(schema: type) -> dict[str, Any]:
     return dict(marks(schema).as_before)
 
 
-def _is_bookkeeping(key: str, found: Marks) -> bool:
+@lru_cache(maxsize=4096)
+def _is_bookkeeping(key: str, schema: type) -> bool:
+    found = marks(schema)
     return any(key == name or key.startswith(f"{name}.") for name in found.bookkeeping)
 
 
@@ -168,9 +170,9 @@ def _equal(value: Any) -> Any:
 
 def changes(config: Configuration, reference: Configuration) -> dict[str, Any]:
     """What `config` sets otherwise than `reference` (the experiment as published), seed and bookkeeping aside."""
-    ours, theirs, found = flatten(config), flatten(reference), marks(type(config))
+    ours, theirs = flatten(config), flatten(reference)
     return {
         key: value
         for key, value in ours.items()
-        if theirs.get(key, None) != value and key != "seed" and not _is_bookkeeping(key, found)
+        if theirs.get(key, None) != value and key != "seed" and not _is_bookkeeping(key, type(config))
     }

@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
@@ -29,14 +29,13 @@ from scratchlab.runs.logs import logging_to
 from scratchlab.runs.signals import ending_once
 from scratchlab.runs.tracking import Tracker
 
-if TYPE_CHECKING:
-    pass
-
 log = logging.getLogger(__name__)
 
 RESULT, CONFIG, HISTORY, LOG = "result.json", "config.yaml", "history.jsonl", "log.txt"
 MODEL = "checkpoint/model.safetensors"
 """The trained weights, where a run keeps them."""
+TRAINED = "checkpoint/trained.json"
+"""What training measured and on what; written after the weights."""
 
 
 class Record:
@@ -251,6 +250,15 @@ def result_or_warning(folder: Path) -> dict[str, Any] | None:
     except ValueError as error:
         log.warning("%s; it counts as not done", error)
         return None
+
+
+def trained_as(folder: Path) -> str | None:
+    """The fingerprint of the training whose model a folder keeps; None where it keeps none."""
+    try:
+        found = json.loads((folder / TRAINED).read_text(encoding="utf-8"))["training"]
+    except (OSError, ValueError, KeyError, TypeError):  # what is damaged is told where it is to be used
+        return None
+    return found if isinstance(found, str) else None
 
 
 def read_history(folder: Path | str) -> list[dict[str, Any]]:

@@ -74,8 +74,9 @@ def classify(config: Classify, record: "Record") -> dict[str, Any]:
 
     machine = compute.prepare(config.compute)
     record.device = machine.name
-    few = config.few(config.train.batch_size * config.train.accumulate)
-    frames = {name: frame[:few] for name, frame in spam.load(config.data).items()}
+    update = config.train.batch_size * config.train.accumulate
+    whole = spam.load(config.data)
+    frames = {name: spam.part(frame, config.few(update, len(frame))) for name, frame in whole.items()}
     encoded = spam.encode(frames, config.data, config.model.tokenizer, config.model.context_length)
     record.hashes |= {f"{name}_split": split.fingerprint() for name, split in encoded.splits.items()}
     model, record.hashes["weights"] = config.build()

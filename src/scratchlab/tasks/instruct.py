@@ -70,8 +70,8 @@ def instruct(config: Instruct, record: "Record") -> dict[str, Any]:
     scores.check(config.judge)  # before an hour of training
     machine = compute.prepare(config.compute)
     record.device = machine.name
-    few = config.few(config.train.batch_size * config.train.accumulate)
-    entries = {name: part[:few] for name, part in instructions.load(config.data).items()}
+    update = config.train.batch_size * config.train.accumulate
+    entries = {name: part[: config.few(update, len(part))] for name, part in instructions.load(config.data).items()}
     tokenizer = config.model.tokenizer
     splits = {name: instructions.Instructions(part, config.prompt, tokenizer) for name, part in entries.items()}
     record.hashes |= {f"{name}_split": data.fingerprint() for name, data in splits.items()}

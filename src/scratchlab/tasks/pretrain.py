@@ -115,7 +115,7 @@ def pretrain(config: Pretrain, record: "Record") -> dict[str, Any]:
         length=config.window,
         stride=config.train.stride or config.window,
         batch_size=config.train.batch_size,
-        most=config.few(config.train.batch_size * config.train.accumulate),
+        few=lambda there: config.few(config.train.batch_size * config.train.accumulate, there),
     )
     # the book seeds before the model and not again: training goes on from the state that making random weights left
     torch.manual_seed(config.seed)

@@ -3,6 +3,7 @@
 import logging
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from scratchlab.data.config import CorpusConfig
@@ -56,7 +57,7 @@ def score(config: Score, record: "Record") -> dict[str, Any]:
         length=config.max_length,
         stride=config.max_length,
         batch_size=config.batch_size,
-        most=config.few(config.batch_size),
+        few=partial(config.few, config.batch_size),
     )
     torch.manual_seed(config.seed)
     model, record.hashes["weights"] = weights.build(config.model, config.weights)

@@ -20,19 +20,17 @@ import torch
 from torch import nn
 
 from scratchlab import processes
+from scratchlab.evidence import index
 from scratchlab.files import in_one_step
 from scratchlab.model.state_files import load_checkpoint, save_state
 from scratchlab.runs import aside, environment
 from scratchlab.runs.aside import STATE as STATE  # offered here too
-from scratchlab.runs.record import MODEL, Record, read_history, result_or_warning, write_atomically
+from scratchlab.runs.record import MODEL, TRAINED, Record, read_history, result_or_warning, write_atomically
 from scratchlab.runs.signals import if_interrupted
 from scratchlab.training import pace
 from scratchlab.training.steps import Steps
 
 log = logging.getLogger(__name__)
-
-TRAINED = "checkpoint/trained.json"
-"""What training measured and on what; written after the weights."""
 
 
 @dataclass
@@ -88,8 +86,8 @@ class Resume:
     def _trained(self, model: nn.Module) -> dict[str, Any] | None:
         if self.start_over:
             return None
-        others = self.record.folder.parents[1].glob(f"*/*/{TRAINED}")
-        beside = sorted(path.parents[1] for path in others if path.parents[1] != self.record.folder)
+        others = index.of_training(self.record.folder.parents[1], self.training)
+        beside = sorted(folder for folder in others if folder != self.record.folder)
         for before, own in [*((path, True) for path in self._stopped()), *((path, False) for path in beside)]:
             if not (before / TRAINED).is_file() or not (before / MODEL).is_file():
                 continue
