@@ -173,6 +173,8 @@ STOPPED = {
     "pretrain_continued": (6,),
 }
 """Updates after which a training is stopped, once or several times, before it is let come to its end."""
+STOPPED_QUICK = ("classify_lora", "instruct", "pretrain_schedule")
+"""Those in every test run; the others on demand."""
 
 MEASURED_BY_CLOCK_OR_MACHINE = (
     *("train_seconds", "answer_seconds", "generate_seconds", "tokens_per_second", "peak_memory_bytes"),
@@ -278,7 +280,9 @@ def test_a_run_gives_the_recorded_numbers(case: str, store: Store) -> None:
     hold(store, case, found)
 
 
-@pytest.mark.parametrize("case", STOPPED)
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=() if case in STOPPED_QUICK else pytest.mark.slow) for case in STOPPED]
+)
 def test_a_stopped_run_gives_the_recorded_numbers_of_one_that_was_not(case: str, store: Store) -> None:
     if case in AFTER:
         measure(AFTER[case])

@@ -71,16 +71,29 @@ def stopped_after(batches: int, words: list[str]) -> None:
             execute.run(compose.compose(words))
 
 
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the same runs by one process, two, and two that hold parts; and one that went on in two."""
-    folder = tmp_path_factory.mktemp("together")
+def together(jobs: list[list[str]], folder: Path) -> None:
+    """Do runs one after the other, each by the same two processes; what they say goes into `said`."""
+    (folder / "jobs").write_text("".join(json.dumps(job) + "\n" for job in jobs))
+    done = torchrun(str(Path(__file__).parent / "run_together.py"), "jobs", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    (folder / "said").write_text(done.stderr)
+
+
+def lay_down(folder: Path) -> None:
+    """The files that the runs learn from."""
     words = "It was a cold day and nobody had thought of bringing a coat, so they all went home again.".split()
     (folder / "mine.txt").write_text(" ".join(words[number * number % len(words)] for number in range(700)))
     entries = [
         {"instruction": f"Say {words[i % 19]}.", "input": "", "output": " ".join(words[: i % 9])} for i in range(40)
     ]
     (folder / "mine.json").write_text(json.dumps(entries))
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the same runs by one process, two, and two that hold parts; and one that went on in two."""
+    folder = tmp_path_factory.mktemp("together")
+    lay_down(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         torch.set_num_threads(1)
@@ -89,13 +102,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         jobs += [overrides(task, "parts", "compute.shard=true") for task in LINES]
         jobs += [overrides("pretrain", "went_on", "checkpoint_minutes=1e-9")]
         jobs += [["FAIL", *overrides("pretrain", "failed", "checkpoint_minutes=1e-9")]]
-        Path("jobs").write_text("".join(json.dumps(job) + "\n" for job in jobs))
         for task in LINES:
             execute.run(compose.compose(overrides(task, "one")))
         stopped_after(7, jobs[-2])
-        done = torchrun(str(Path(__file__).parent / "run_together.py"), "jobs", cwd=folder)
-        assert done.returncode == 0, done.stderr
-        Path("said").write_text(done.stderr)
+        together(jobs, folder)
         execute.run(compose.compose(overrides("pretrain", "failed")))
         return folder
 
@@ -120,6 +130,24 @@ def assert_equal(folder: Path, one: Path) -> None:
     assert result["hashes"] == alone["hashes"] and result["fingerprint"] == alone["fingerprint"]
 
 
+def test_two_processes_learn_as_one_dividing_batches_and_in_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lay_down(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    torch.set_num_threads(1)
+    for task in ("classify", "pretrain"):
+        execute.run(compose.compose(overrides(task, "one")))
+    jobs = [["MAIN", *overrides("classify", "two")], overrides("pretrain", "parts", "compute.shard=true")]
+    together(jobs, tmp_path)
+    for how, task in (("two", "classify"), ("parts", "pretrain")):
+        folder = folder_of(tmp_path, how, task)
+        assert_equal(folder, folder_of(tmp_path, "one", task))
+        result = record.read_result(folder)
+        assert result is not None and result["computed"]["processes"] == 2
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["two", "parts"])
 @pytest.mark.parametrize("task", LINES)
 def test_two_processes_have_the_losses_of_one(runs: Path, task: str, how: str) -> None:
@@ -129,6 +157,7 @@ def test_two_processes_have_the_losses_of_one(runs: Path, task: str, how: str) -
     assert result is not None and result["computed"]["processes"] == 2
 
 
+@pytest.mark.slow
 def test_what_is_kept_of_frozen_blocks_serves_several_processes_and_parts_do_without(runs: Path) -> None:
     for how, expected in (("two", True), ("parts", False)):
         result = record.read_result(folder_of(runs, how, "classify"))
@@ -137,6 +166,7 @@ def test_what_is_kept_of_frozen_blocks_serves_several_processes_and_parts_do_wit
     assert result["computed"]["reuse_frozen"] == "off: compute.shard=true"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["two", "parts"])
 def test_one_process_loads_what_several_have_saved(runs: Path, how: str) -> None:
     for name in (WEIGHTS, CHECKPOINT):
@@ -165,12 +195,14 @@ def assert_taken_up(folder: Path) -> None:
     assert (before / STATE).parent.is_dir() and not (before / STATE).exists()
 
 
+@pytest.mark.slow
 def test_a_run_that_one_process_began_goes_on_in_two(runs: Path) -> None:
     folder = folder_of(runs, "went_on", "pretrain")
     assert_taken_up(folder)
     assert_equal(folder, folder_of(runs, "one", "pretrain"))
 
 
+@pytest.mark.slow
 def test_a_failure_in_one_process_ends_all_with_a_record_and_the_run_goes_on_in_one(runs: Path) -> None:
     folder = folder_of(runs, "failed", "pretrain")
     [before] = (folder / "previous").iterdir()
@@ -181,6 +213,7 @@ def test_a_failure_in_one_process_ends_all_with_a_record_and_the_run_goes_on_in_
     assert_equal(folder, folder_of(runs, "one", "pretrain"))
 
 
+@pytest.mark.slow
 def test_only_the_first_process_writes(runs: Path) -> None:
     for task in LINES:
         ours, theirs = (folder_of(runs, how, task) for how in ("two", "one"))
@@ -188,6 +221,7 @@ def test_only_the_first_process_writes(runs: Path) -> None:
         assert names[0] == names[1]
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_not_repeated_and_told_once(runs: Path) -> None:
     said = (runs / "said").read_text()
     where = folder_of(runs, "two", "classify").relative_to(runs)
@@ -207,15 +241,15 @@ def killed_in_training(number: int, words: list[str], cwd: Path) -> tuple[int, s
     """Kill one of two processes once a few batches are learned; the exit code of the command, and what it said."""
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     with (cwd / "said").open("w") as said:
-        together = subprocess.Popen([*TORCHRUN, "-m", "scratchlab", *words], cwd=cwd, env=environment, stderr=said)
+        command = subprocess.Popen([*TORCHRUN, "-m", "scratchlab", *words], cwd=cwd, env=environment, stderr=said)
         end = time.monotonic() + 200
         while not any(len(path.read_text().splitlines()) > 12 for path in cwd.glob("outputs/*/*/history.jsonl")):
-            assert together.poll() is None and time.monotonic() < end, (cwd / "said").read_text()
+            assert command.poll() is None and time.monotonic() < end, (cwd / "said").read_text()
             time.sleep(0.01)
-        members = psutil.Process(together.pid).children()
+        members = psutil.Process(command.pid).children()
         [victim] = [one for one in members if one.environ().get("RANK") == str(number)]
         victim.kill()
-        return together.wait(200), (cwd / "said").read_text()
+        return command.wait(200), (cwd / "said").read_text()
 
 
 @pytest.mark.slow
@@ -268,11 +302,11 @@ def test_two_gpus_have_the_losses_of_one(tmp_path: Path, runs: Path) -> None:
         pytest.skip("fewer than two NVIDIA GPUs")
     for how, more in (("gpu_two", ()), ("gpu_parts", ("compute.shard=true",))):
         for task in ("classify", "instruct"):
-            alone, together = (overrides(task, out, "compute.device=cuda") for out in ("gpu_one", how))
+            alone, divided = (overrides(task, out, "compute.device=cuda") for out in ("gpu_one", how))
             with pytest.MonkeyPatch.context() as patch:
                 patch.chdir(runs)
                 execute.run(compose.compose(alone))
-            done = torchrun("-m", "scratchlab", *together, *more, cwd=runs)
+            done = torchrun("-m", "scratchlab", *divided, *more, cwd=runs)
             assert done.returncode == 0, done.stderr
             ours, theirs = (record.read_history(folder_of(runs, out, task)) for out in (how, "gpu_one"))
             for line, other in zip(ours, theirs, strict=True):
