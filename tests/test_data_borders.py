@@ -1,0 +1,108 @@
+"""Texts and entries as tokens, at the borders: counted by hand with a tokenizer of single characters."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from scratchlab.data import corpus, instructions
+from scratchlab.data.config import InstructionsConfig
+from scratchlab.data.instructions import Item
+from scratchlab.text.prompts import PromptConfig
+
+PROMPT = PromptConfig(question="Q{instruction}{input}", input="+{input}", answer="A{output}")
+
+
+def characters(parts: Sequence[tuple[str, bool]]) -> list[int]:
+    """A token a character, but for two spaces, which are one."""
+    text = "".join(text for text, _ in parts).replace("  ", "\0")
+    return [ord(character) for character in text]
+
+
+TOKENIZER: Any = SimpleNamespace(encode_parts=characters, pad=0, end=1)
+
+
+def encoded(prompt: PromptConfig, instruction: str, output: str) -> Item:
+    return instructions.encode(TOKENIZER, prompt, {"instruction": instruction, "input": "", "output": output})
+
+
+def test_the_question_of_an_entry_ends_before_its_answer() -> None:
+    item = encoded(PROMPT, "ask", "yes")
+    assert "".join(map(chr, item.ids)) == "QaskAyes" and (item.question, item.masked) == (4, 3)
+
+
+def test_a_token_over_the_border_counts_to_the_answer() -> None:
+    spaced = PromptConfig(question="Q{instruction}{input} ", input="+{input}", answer=" A{output}")
+    item = encoded(spaced, "ask", "yes")
+    assert "".join(map(chr, item.ids)) == "Qask\0Ayes" and item.question == 4
+    # where the whole question is part of such a token, its first one is the question all the same
+    alone = PromptConfig(question=" {instruction}{input}", input="{input}", answer=" {output}")
+    item = encoded(alone, "", "yes")
+    assert "".join(map(chr, item.ids)) == "\0yes" and (item.question, item.masked) == (1, 0)
+    # and an answer of nothing makes a question of everything
+    bare = PromptConfig(question="Q{instruction}{input}", input="{input}", answer="{output}")
+    assert encoded(bare, "ask", "") == Item([ord(character) for character in "Qask"], 4)
+
+
+def test_tokens_that_are_alike_again_behind_the_border_are_the_answers() -> None:
+    # two spaces are one token in the whole and two alone; what comes after is the same, and is not compared
+    spaced = PromptConfig(question="Q{instruction}{input} ", input="{input}", answer=" {output}")
+    assert encoded(spaced, "", "Q ") == Item([ord("Q"), 0, ord("Q"), ord(" ")], 1)
+
+
+def test_a_file_of_twenty_entries_can_be_split_and_a_size_cuts_it(tmp_path: Path) -> None:
+    file = tmp_path / "mine.json"
+
+    def loaded(total: int, size: int = 0) -> dict[str, int]:
+        file.write_text(json.dumps([{"instruction": f"Say {i}.", "input": "", "output": "x"} for i in range(total)]))
+        config = InstructionsConfig(source="file", path=str(file), size=size)
+        return {name: len(part) for name, part in instructions.load(config).items()}
+
+    assert loaded(20) == loaded(40, 20) == {"train": 17, "test": 2, "val": 1}
+    with pytest.raises(ValueError, match="has 19 entries; must be at least 20"):
+        loaded(19)
+
+
+def test_the_hash_of_entries_is_of_their_tokens_and_borders() -> None:
+    def hashed(*items: Item) -> str:
+        data = object.__new__(instructions.Instructions)
+        data.items = list(items)
+        return data.fingerprint()
+
+    one, two = Item([1, 2, 3], 1), Item([1, 2, 3], 2)
+    assert hashed(one) == hashed(Item([1, 2, 3], 1))
+    assert len({hashed(one), hashed(two), hashed(one, two), hashed(two, one), hashed(Item([1, 2, 4], 1))}) == 5
+
+
+def test_a_text_is_cut_by_characters_and_each_part_is_encoded_alone() -> None:
+    tokenizer: Any = SimpleNamespace(encode=lambda text: [ord(character) for character in text])
+    text = "abcdefghij"
+    for share, border in ((0.9, 9), (0.5, 5), (0.25, 2), (0.999, 9)):
+        found = corpus.split(text, share, tokenizer)
+        assert found == {"train": [ord(c) for c in text[:border]], "val": [ord(c) for c in text[border:]]}
+
+
+def test_only_the_first_windows_of_each_part_are_taken_where_a_number_is_named() -> None:
+    tokenizer: Any = SimpleNamespace(encode=lambda text: list(range(len(text))))
+    config: Any = SimpleNamespace(train_fraction=0.5)
+
+    def made(**more: Any) -> dict[str, Any]:
+        sizes: dict[str, Any] = {"length": 4, "stride": 2, "batch_size": 2} | more
+        return corpus.loaders("x" * 26, config, tokenizer, **sizes)
+
+    # of 13 tokens, windows of four begin at 0, 2, 4, 6 and 8
+    assert {name: len(loader.dataset) for name, loader in made().items()} == {"train": 5, "val": 5}
+    assert {name: len(loader.dataset) for name, loader in made(most=3).items()} == {"train": 3, "val": 3}
+    batches = list(made(most=3)["val"])
+    assert [ids[:, 0].tolist() for ids, _ in batches] == [[0, 2], [4]]
+    assert batches[0][1].tolist() == [[1, 2, 3, 4], [3, 4, 5, 6]]
+    torch.manual_seed(1)
+    order = [ids[:, 0].tolist() for _ in range(8) for ids, _ in made(most=3)["train"]]
+    assert {len(batch) for batch in order} == {2} and len({tuple(batch) for batch in order}) > 1
+    assert len(made(most=2)["train"]) == 1
+    with pytest.raises(ValueError, match="the train part of the text has 13 tokens, too few for a batch"):
+        made(most=1)
