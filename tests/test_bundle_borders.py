@@ -207,6 +207,7 @@ def test_experiments_that_are_left_out_or_say_less_are_told(plain: Path) -> None
     assert told(lambda c: c.pop("unrun") and None, FILES) == []  # there is no record of it
     assert forged(plain, "experiments.json", lambda c: [e.pop("local") for e in c.values()] and None, FILES) == []
     assert forged(plain, "experiments.json", lambda c: [e.pop("local") for e in c.values()] and None, {}) == []
+    wrong: Any
     for wrong in ("text", {"content": {}}, {"file": "x"}, {"file": "x", "content": []}):
         with pytest.raises(ValueError, match=r"experiments.json: unrun must be a mapping with its file and content"):
             forged(plain, "experiments.json", lambda c, wrong=wrong: c.update(unrun=wrong))  # type: ignore[misc]

@@ -364,7 +364,8 @@ def test_losses_over_other_targets_are_of_two_kinds() -> None:
 
 def test_arms_tested_on_other_items_are_of_two_kinds_but_not_by_what_they_trained_on() -> None:
     def told(split: str, metric: str) -> str:
-        return confounds.unlike(*(arm(record(hashes={f"{split}_split": name})) for name in "ab"), metric)
+        variant, base = (arm(record(hashes={f"{split}_split": name})) for name in "ab")
+        return confounds.unlike(variant, base, metric)
 
     assert told("test", "test_loss") == "other test items (test_split: a and b)"
     assert told("train", "train_loss") == told("train", "test_loss") == told("test", "val_loss") == ""

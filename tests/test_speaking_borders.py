@@ -36,7 +36,7 @@ def refused(*runs: RunRecord, **entry: Any) -> str:
     return found.reason
 
 
-LOSS = {"metrics": {"test_loss": 1.0}}
+LOSS: dict[str, Any] = {"metrics": {"test_loss": 1.0}}
 
 
 # comparable
