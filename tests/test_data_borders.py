@@ -54,6 +54,14 @@ def test_tokens_that_are_alike_again_behind_the_border_are_the_answers() -> None
     assert encoded(spaced, "", "Q ") == Item([ord("Q"), 0, ord("Q"), ord(" ")], 1)
 
 
+def test_what_follows_a_first_token_over_the_border_is_the_answers_whatever_it_is_like() -> None:
+    ids = {"aaa": [22, 1], "aaaa": [333, 1]}  # pairs and a rest, or three and a rest: the rests are alike
+    tokenizer: Any = SimpleNamespace(encode_parts=lambda parts: ids["".join(text for text, _ in parts)])
+    prompt = PromptConfig(question="aa{instruction}{input}", input="{input}", answer="{output}")
+    entry = {"instruction": "a", "input": "", "output": "a"}
+    assert instructions.encode(tokenizer, prompt, entry) == Item([333, 1], 1)
+
+
 def test_a_file_of_twenty_entries_can_be_split_and_a_size_cuts_it(tmp_path: Path) -> None:
     file = tmp_path / "mine.json"
 
