@@ -5,7 +5,10 @@ BIN := $(VENV)/bin
 # an environment variable and not -c, so that the versions of build tools are held too
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 
-.PHONY: quickstart quickstart-real test lint slow judge cluster mutants rehearsal bench clean
+.PHONY: setup quickstart quickstart-real test lint slow judge cluster mutants rehearsal bench clean
+
+# the environment alone
+setup: $(VENV)/installed
 
 quickstart: $(VENV)/installed
 	$(BIN)/scratchlab experiment=quickstart
@@ -51,11 +54,13 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "installing into $(VENV): minutes; docs/install.md says how much is downloaded, and how to choose a smaller build"
 	$(BIN)/python -m pip install --quiet -e .
 	touch $@
 
 # the author's package, which parity tests compare with, asks for notebooks and more that its modules do not need
 $(VENV)/installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "installing into $(VENV), with what the tests need: minutes; see docs/install.md"
 	$(BIN)/python -m pip install --quiet -e ".[dev]"
 	$(BIN)/python -m pip install --quiet --no-deps llms-from-scratch
 	touch $(VENV)/installed $@

@@ -13,6 +13,7 @@ from scratchlab.book.resources import Cost
 from scratchlab.data import sources
 from scratchlab.evidence.runs import RunRecord, by_name, read_runs
 from scratchlab.evidence.verdicts.speaking import otherwise
+from scratchlab.files import size
 from scratchlab.launch.published import Compositions
 from scratchlab.report.text import as_markdown
 
@@ -65,7 +66,7 @@ def page() -> str:
             rows.append([f"`{name}`", resources.NOT_MEASURED, "", "", "", needs, ""])
             continue
         on = f"{found.machine}: {found.device}"
-        sizes = [resources.size(found.memory), resources.size(found.disk)]
+        sizes = [size(found.memory), size(found.disk)]
         rows.append([f"`{name}`", found.time, *sizes, str(found.runs), needs, on])
     return HEAD + as_markdown(COLUMNS, rows)
 

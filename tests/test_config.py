@@ -32,6 +32,7 @@ MISTAKES = [
     (f"{ROW_1} train.epoch=3", ["no key 'train.epoch'", "nearest: epochs"]),
     (f"{ROW_1} lr=1e-4", ["no key 'lr'", "nearest: train.lr"]),
     ("task=list tracking=wandb", ["tracking=", "task=list does not choose from tracking"]),
+    ("task=reproduce model=gpt2_xl", ["model=", "task=reproduce does not choose from model, nor from any other group"]),
     (f"{ROW_1} +nonsense=1", ["no key 'nonsense'", "possible:", "seed"]),
     (f"{ROW_1} foo.bar=1", ["foo.bar=1", "no key 'foo'"]),
     (f"{ROW_1} train.epochs=twelve", ["train.epochs=twelve", "a whole number"]),

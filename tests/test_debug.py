@@ -91,3 +91,9 @@ def test_a_run_says_what_comes_next_in_a_command_that_finds_it() -> None:
         """next: scratchlab task=reproduce select=ch04_1_block_parameters 'out='"'"'my records'"'"''"""
     )
     assert "no evidence" in execute.ending(composed("experiment=ch06_main", "debug=batches"), {}, False)[-1]
+
+
+def test_a_job_of_a_sweep_leaves_what_comes_next_to_the_sweep() -> None:
+    config = composed("experiment=ch04_1_block_parameters")
+    alone, one_of_many = (execute.ending(config, {}, False, alone=alone) for alone in (True, False))
+    assert alone[:-1] == one_of_many and alone[-1].startswith("next: ")

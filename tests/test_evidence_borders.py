@@ -729,6 +729,20 @@ def test_reasons_are_said_once_with_everyone_they_hold_for() -> None:
     assert speaking.ended(record()) == "" and speaking.ended(record(status="failed", error="e")) == "failed: e"
 
 
+def test_what_is_altered_in_every_run_is_said_once_and_by_no_note() -> None:
+    value = {"metrics": {"test_loss": 1.0}}
+    arms = [{}, {"prompt": "phi3"}, {"prompt": "phi3", "mask_instruction": "true"}]
+    runs = [record(seed, changes={"train.epochs": "1"} | more, **value) for more in arms for seed in (1, 2)]
+    found, told = using(*runs, record(3, status="failed", error="boom"))
+    assert isinstance(found, Decision) and found.verdict is Verdict.NOT_COMPARABLE
+    assert found.reason == (
+        "arm was not run as published: altered: train.epochs=1; in some runs prompt=phi3, mask_instruction=true"
+    )
+    assert told == ("does not speak: seed 3 (failed: boom)",), "whose reason the verdict does not tell is in a note"
+    assert speaking.together(["b", "altered: x=1, 2, y=3", "b"]) == "altered: x=1, 2, y=3; b"
+    assert speaking.together(["altered: x=1", "altered: y=2"]) == "altered: in some runs x=1, y=2"
+
+
 def test_a_record_without_its_experiment_is_told_by_its_own_changes() -> None:
     run = record(changes={"train.lr": "0.1\n  0.2" + "x" * 100, "judge.model": "m", "compute.device": "cuda"})
     told = speaking.otherwise(run, None, None)

@@ -1,4 +1,7 @@
-"""Every experiment file: its name, its claims, and that it composes."""
+"""Every experiment file: its name, its claims, that it composes, and into the run that it always was."""
+
+import json
+from pathlib import Path
 
 import pytest
 from conftest import command
@@ -6,9 +9,12 @@ from conftest import command
 from scratchlab.book import experiments
 from scratchlab.launch import compose
 from scratchlab.runs.claim import ClaimKind
+from scratchlab.runs.identity import fingerprint
 from scratchlab.runs.registry import TASKS
 
 EXPERIMENTS = experiments.read_all()
+PINNED = json.loads((Path(__file__).parent / "fingerprints.json").read_text())["experiments"]
+"""When a line may change, `test_identity.py` says."""
 CHAPTER_6 = """ch06_main ch06_row01_baseline ch06_3_first_token ch06_row03_last_layer ch06_row04_last_two_blocks
 ch06_2_whole_model ch06_row06_medium ch06_row07_large ch06_row08_xl ch06_row09_xl_whole
 ch06_row10_random ch06_row11_lora ch06_row12_xl_lora ch06_1_pad_to_context ch06_row14_no_padding
@@ -25,6 +31,7 @@ def test_an_experiment_composes_into_its_task_and_is_short(name: str) -> None:
     experiment = EXPERIMENTS[name]
     config = compose.compose([f"experiment={name}"])
     assert type(config) is TASKS[experiment.task].schema() and config.name == name
+    assert fingerprint(config) == PINNED[name]
     assert 3 <= len(experiment.path.read_text().splitlines()) <= 15
     assert experiment.summary, "the first line says what to look for"
     for claim in config.claims:
@@ -33,6 +40,10 @@ def test_an_experiment_composes_into_its_task_and_is_short(name: str) -> None:
             assert 0 <= claim.value <= 1 and claim.n > 0
         if claim.versus:
             assert claim.versus in EXPERIMENTS
+
+
+def test_every_pinned_experiment_is_there() -> None:
+    assert sorted(PINNED) == sorted(EXPERIMENTS)
 
 
 def test_no_experiment_on_generated_messages_makes_a_claim() -> None:

@@ -30,7 +30,7 @@ CLASSIFY = ["task=classify", *TINY, *GENERATED]
 PLUGINS = {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])}
 LAUNCHERS = [
     pytest.param("basic"),
-    pytest.param("apart"),
+    pytest.param("apart", marks=pytest.mark.slow),
     pytest.param(
         "joblib",
         marks=pytest.mark.skipif(

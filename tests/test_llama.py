@@ -154,7 +154,10 @@ def test_markers_are_tokens_in_a_template_and_text_in_an_entry(tokenizer: Tokeni
     [
         ["task=classify", "data=messages", "data.size=200", "train.epochs=1", "tune=lora", "position=last_real"],
         ["task=instruct", "data=entries", "data.path=entries.json", "prompt=smollm2", "train.epochs=1"],
-        ["task=pretrain", "dropout=none", "model.context_length=32", "data=text", "data.path=text.txt"],
+        pytest.param(
+            ["task=pretrain", "dropout=none", "model.context_length=32", "data=text", "data.path=text.txt"],
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=lambda words: words[0],
 )

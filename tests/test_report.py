@@ -101,6 +101,35 @@ def test_a_page_of_runs_without_claims_speaks_of_none(tmp_path: Path) -> None:
     assert 'id="compare-classify"' in html and 'id="claims"' not in html and ">REPRODUCED" not in html
 
 
+def test_claims_that_the_runs_cannot_speak_about_come_last_and_say_why_once(tmp_path: Path) -> None:
+    kinds = ("test_accuracy", "val_accuracy", "train_accuracy")
+    claims = [{"metric": of, "kind": "score", "value": 0.95, "n": 300, "source": "made up"} for of in kinds]
+    altered = {f"train.key_{number}": "a value of some length" for number in range(5)}
+    for name, right in (("one", 0.9), ("two", 0.8)):
+        for seed in SEEDS:
+            write_run(tmp_path, name, seed, right, claims=claims, changes=altered)
+    folder = Path(run(Report(name="report", out=str(tmp_path), select="one,two"))["folder"])
+    html = (folder / "report.html").read_text()
+    assert html.index('id="compare-classify"') < html.index('id="claims"')
+    assert html.count("was not run as published") == 2 and html.count("as for test_accuracy (score)") == 4
+    assert (folder / "verdicts.md").read_text().count("was not run as published") == 6, "files say it in every line"
+
+
+def test_claims_that_are_decided_come_first(page: Path) -> None:
+    html = page.read_text()
+    assert html.index('id="claims"') < html.index('id="compare-classify"')
+
+
+def test_many_reproduced_claims_are_a_line_an_experiment_before_they_are_unfolded(tmp_path: Path) -> None:
+    made_up = {"metric": "test_accuracy", "kind": "close", "value": 0.9, "source": "made up"}
+    write_run(tmp_path, "one", 123, 0.9, claims=[made_up | {"tolerance": 0.1 + place / 100} for place in range(21)])
+    folder = Path(run(Report(name="mine", out=str(tmp_path), select="one,mine"))["folder"])
+    html = (folder / "report.html").read_text()
+    assert html.index("experiments.csv") < html.index("<summary>21 reproduced")
+    assert "| one | 21 | 21 REPRODUCED |" in (folder / "experiments.md").read_text()
+    assert "records of 1 run," in html and "unfinished" not in html, "a report is no run of its own page"
+
+
 def test_every_command_on_the_page_composes_to_the_record_of_its_row(tmp_path: Path) -> None:
     lines = (["position=first"], ["position=mean", "train.lr=1e-3"], ["data.size=200", "name=my own"])
     for seed, words in product((123, 124), lines):

@@ -56,8 +56,16 @@ def run(*overrides: str) -> tuple[dict[str, Any], Path]:
     return result, record.folder_of(config)
 
 
-@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 1.0])
-@pytest.mark.parametrize("task", LINES)
+QUICK = (("classify", 0.5), ("instruct", 0.1), ("instruct", 1.0), ("pretrain", 0.9))
+"""Tried in every test run; `kill_points.py` tries every place."""
+PLACES = [
+    pytest.param(task, share, marks=() if (task, share) in QUICK else pytest.mark.slow)
+    for task in LINES
+    for share in (0.1, 0.5, 0.9, 1.0)
+]
+
+
+@pytest.mark.parametrize(("task", "share"), PLACES)
 def test_a_stopped_training_goes_on_to_the_same_numbers(
     task: str, share: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,10 +11,10 @@ from synthetic import write_run
 from scratchlab.book import experiments
 from scratchlab.evidence import gather
 from scratchlab.evidence.effects import effects
-from scratchlab.evidence.headline import headline, p_text, short_names
+from scratchlab.evidence.headline import _listed, headline, p_text, short_names
 from scratchlab.evidence.runs import arms, read_runs
 from scratchlab.launch import command, compose, jobs
-from scratchlab.report import plots
+from scratchlab.report import plots, tables
 from scratchlab.runs import identity, record
 from scratchlab.runs.tracking import Tracker
 
@@ -48,6 +48,28 @@ def test_a_difference_is_told_with_its_number_and_an_arm_at_chance_by_name(tmp_p
         pair for pair in found(tmp_path).pairs if {pair.arm, pair.versus} == {"position=mean", "position=last_real"}
     )
     assert pair.shown and f"{100 * abs(pair.interval[0]):.1f}" in said  # type: ignore[index]
+
+
+def test_names_that_hold_commas_are_not_listed_with_commas() -> None:
+    assert _listed(["first"]) == "first"
+    assert _listed(["first", "last", "mean"]) == "first, last and mean"
+    grid = ["first, tune=all", "first, tune=lora", "mean, tune=lora"]
+    assert _listed(grid) == "first, tune=all and first, tune=lora and mean, tune=lora"
+
+
+def test_a_sweep_ends_in_its_table_and_the_notes_that_bear_on_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arm(tmp_path, {"position": "first"}, right=150)
+    arm(tmp_path, {"position": "mean", "train.lr": "0.1"}, right=270)
+    tables.show(found(tmp_path))
+    whole = capsys.readouterr().out
+    tables.show_sweep([run.folder for run in read_runs(tmp_path)], tmp_path / ".sweeps" / "one")
+    brief = capsys.readouterr().out
+    assert "McNemar" in whole and "seeds find differences from" in whole
+    assert "McNemar" not in brief and "seeds find differences from" not in brief
+    for text in (whole, brief):
+        assert "CONFOUNDED: more than one setting differs" in " ".join(text.split())
 
 
 def test_noise_is_called_noise_and_the_next_shown_difference_follows(tmp_path: Path) -> None:

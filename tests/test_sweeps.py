@@ -325,7 +325,9 @@ def test_the_worker_of_a_job_may_be_killed_and_every_job_is_done(launcher: str, 
 def test_a_sweep_says_in_lines_where_it_stands(tmp_path: Path) -> None:
     done = sweep(*SMALL, "position=last,first", "seed=1,2", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    told = re.findall(r"^(\d of 4): job \d .*?; (arm \d of 2)(; about [\d.]+ s to go)?$", done.stderr, re.M)
+    told = re.findall(
+        r"^(\d of 4): job \d \(position=\w+ seed=\d\); (arm \d of 2)(; about [\d.]+ s to go)?$", done.stderr, re.M
+    )
     assert [(place, arm) for place, arm, _ in told] == [
         *(("1 of 4", "arm 1 of 2"), ("2 of 4", "arm 1 of 2")),
         *(("3 of 4", "arm 2 of 2"), ("4 of 4", "arm 2 of 2")),

@@ -121,3 +121,11 @@ def resource(name: str) -> Path:
         if folder.is_dir():
             return folder
     raise FileNotFoundError(f"no {name}/ beside the package {PACKAGE} or two folders up; is the installation complete?")
+
+
+def size(number: float) -> str:
+    """Bytes in the unit that leaves the number short."""
+    units = ["bytes", "KiB", "MiB", "GiB"]
+    while number >= 1024 and len(units) > 1:
+        number, units = number / 1024, units[1:]
+    return f"{number:.0f} {units[0]}" if number >= 10 or units[0] == "bytes" else f"{number:.1f} {units[0]}"

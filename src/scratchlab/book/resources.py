@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import get_type_hints
 
-from scratchlab.files import resource, write_atomically
+from scratchlab.files import resource, size, write_atomically
 
 NOT_MEASURED = "not measured"
 
@@ -45,14 +45,6 @@ def minutes(seconds: float) -> str:
     if seconds < 1:
         return "under 1 s"
     return f"{seconds:.0f} s" if seconds < 99.5 else f"{seconds / 60:.0f} min"
-
-
-def size(number: float) -> str:
-    """Bytes in the unit that leaves the number short."""
-    units = ["bytes", "KiB", "MiB", "GiB"]
-    while number >= 1024 and len(units) > 1:
-        number, units = number / 1024, units[1:]
-    return f"{number:.0f} {units[0]}" if number >= 10 or units[0] == "bytes" else f"{number:.1f} {units[0]}"
 
 
 def place() -> Path:

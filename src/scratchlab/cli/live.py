@@ -20,7 +20,12 @@ def expected(planned: Sequence[Planned]) -> dict[int, Expected]:
     arms: dict[tuple[str, ...], int] = {}
     for one in planned:
         arms.setdefault(_arm(one), len(arms) + 1)
-    return {one.number: Expected(arms[_arm(one)], len(arms), one.estimate.seconds) for one in planned if one.runs}
+    own = plan_table.own_words(planned)
+    return {
+        one.number: Expected(arms[_arm(one)], len(arms), one.estimate.seconds, own[one.number])
+        for one in planned
+        if one.runs
+    }
 
 
 def _arm(one: Planned) -> tuple[str, ...]:
@@ -28,8 +33,13 @@ def _arm(one: Planned) -> tuple[str, ...]:
 
 
 def line(sweep: Sweep, place: int, number: int, words: str) -> str:
-    """What is said when job `number` starts, the `place`-th (from 0) of those that launchers were given."""
+    """What is said when job `number` starts, the `place`-th (from 0) of those that launchers were given.
+
+    `words`: the job in full, for where nothing is known of the others.
+    """
     order, (begun, known) = sweep.order, sweep.expected()
+    if number in known and known[number].words:
+        words = f"job {number} ({known[number].words})"
     said = f"{place + 1} of {max(len(order), place + 1)}: {words}"
     if number in known:
         said += f"; arm {known[number].arm} of {known[number].arms}"

@@ -54,8 +54,9 @@ def explain(error: BaseException, arguments: list[str]) -> str | None:
     if multiple := re.search(r"Multiple values for (\w+)", text):
         return f"+{multiple[1]}=: {multiple[1]} is chosen already; nearest: {multiple[1]}=OPTION, without the +"
     if absent := re.search(r"Could not override '([\w/]+)'. No match in the defaults list", text):
-        parts = ", ".join(experiments.task_options(schema.task)) or "none"
-        return f"{absent[1]}=: task={schema.task} does not choose from {absent[1]}; it chooses from: {parts}"
+        parts = ", ".join(experiments.task_options(schema.task))
+        instead = f"; it chooses from: {parts}" if parts else ", nor from any other group of options"
+        return f"{absent[1]}=: task={schema.task} does not choose from {absent[1]}{instead}"
     if "Ambiguous value" in text:
         argument = re.search(r"'(.+?)'", text)
         return f"{argument[1] if argument else text}: several values are a sweep; nearest: add -m to the command"

@@ -74,6 +74,8 @@ class Expected:
     arms: int
     seconds: float | None
     """What finished runs of its kind took; None where there is none."""
+    words: str = ""
+    """What it has otherwise than the others."""
 
 
 @dataclass(frozen=True)

@@ -95,6 +95,8 @@ def p_text(p: float) -> str:
 
 
 def _listed(names: Sequence[str]) -> str:
+    if any("," in name for name in names):  # where a comma is part of a name it parts no names
+        return " and ".join(names)
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 

@@ -68,7 +68,9 @@ class Found:
     @property
     def about_records(self) -> bool:
         """Whether its task only reports on other records."""
-        return registry.schema_of(self.entry.task or self.entry.name).about_records
+        if not self.entry.task:  # it has not ended: its configuration tells
+            return self.read().about_records
+        return registry.schema_of(self.entry.task).about_records
 
     @property
     def status(self) -> str:

@@ -49,7 +49,7 @@ def run(
     result, reused = keep(task) if processes.started() == 1 else together.run(config, task, keep)
     folder = record.folder_of(config)
     if config.reusable:
-        for line in ending(config, result["metrics"], reused):
+        for line in ending(config, result["metrics"], reused, alone=not sweep):
             log.info("%s", line)
     return result | {"folder": str(folder), "exit_code": config.exit_code(result["metrics"])}
 
@@ -65,8 +65,11 @@ def tracker(config: Run, sweep: str) -> Tracker:
     return Tracker(tracking, sweep=sweep, verdicts=verdicts if config.claims else None)
 
 
-def ending(config: Run, metrics: Mapping[str, Any], reused: bool) -> list[str]:
-    """The few lines that a run ends in: the numbers that matter, where its record is, and what may come next."""
+def ending(config: Run, metrics: Mapping[str, Any], reused: bool, *, alone: bool = True) -> list[str]:
+    """The few lines that a run ends in: the numbers that matter, where its record is, and what may come next.
+
+    `alone`: no job of a sweep, which says for all of them what comes next.
+    """
     folder = record.folder_of(config)
     said = [f"{metric(name).words} {metric(name).shown(metrics[name])}" for name in _that_matter(metrics)]
     lines = [f"{config.name}, seed {config.seed}: {', '.join(said)}"] if said else []
@@ -76,7 +79,7 @@ def ending(config: Run, metrics: Mapping[str, Any], reused: bool) -> list[str]:
     following = "reproduce" if config.claims else "compare"
     if config.debug is not Debug.none:
         lines.append(f"debug={config.debug.name}: a trial, no evidence; the run itself is the same command without it")
-    elif config.claims or any(name in metrics for name in preferred()):
+    elif alone and (config.claims or any(name in metrics for name in preferred())):
         where = [] if config.out == OUT else [f"out={words_of(config.out)}"]
         lines.append(f"next: {shlex.join(['scratchlab', f'task={following}', f'select={config.name}', *where])}")
     return lines

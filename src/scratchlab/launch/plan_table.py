@@ -15,22 +15,26 @@ def show(planned: Sequence[Planned]) -> None:
     if not planned:
         say("nothing is to be run")
         return
-    shared = set.intersection(*(set(one.job.overrides) for one in planned)) if len(planned) > 1 else set()
+    own = own_words(planned)
     rows = [("job", "state", "time", "memory", "run", "")]
     for one in planned:
         state = one.state if one.copy_of is None else f"copy of {one.copy_of}"
         again = ", again" if one.runs and one.state not in (plan.NEW, plan.INTERRUPTED) else ""
         said = (time(one.estimate.seconds), memory(one.estimate.memory)) if one.runs else ("", "")
         run = f"{one.job.config.name}/{one.job.folder.name}" if one.job.config.recorded else one.job.config.name
-        rows.append(
-            (str(one.number), state + again, *said, run, shlex.join(w for w in one.job.overrides if w not in shared))
-        )
+        rows.append((str(one.number), state + again, *said, run, own[one.number]))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print("  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
     say(plan.summary(planned))
     for line in (*plan.left_out(planned), total(planned)):
         say(line)
+
+
+def own_words(planned: Sequence[Planned]) -> dict[int, str]:
+    """By number, what each job has otherwise than the others, as it is typed."""
+    shared = set.intersection(*(set(one.job.overrides) for one in planned)) if len(planned) > 1 else set()
+    return {one.number: shlex.join(word for word in one.job.overrides if word not in shared) for one in planned}
 
 
 def show_of(config: Run, words: Sequence[str]) -> None:

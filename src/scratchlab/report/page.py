@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 CURVES = (("val_loss", "step"), ("train_loss", "step"), ("val_accuracy", "epoch"))
 """What is drawn over what, where histories have it."""
+LONG = 100
+"""Letters of a reason that is not said again in the next line."""
 MOST_ARMS, MOST_FLIPS, MOST_ANSWERS = 12, 15, 8
 """Arms in a plot of curves, changed items of an arm, answered entries on the page; the files beside it hold all."""
 
@@ -62,6 +64,7 @@ def write(record: "Record", evidence: Evidence, *, command: str, made: str) -> P
     sections = [_comparison(record.folder, comparison) for comparison in evidence.comparisons]
     order = [arm.label for comparison in evidence.comparisons for arm in comparison.arms]
     cost, environment = _cost(evidence.runs, order), _environment(evidence.runs)
+    by_experiment = Table("experiments", *verdict_tables.by_experiment(published))
     formats.write(record, "verdicts", published, verdicts.columns, verdicts.cells, title="Published claims")
     if asked:
         title = "Published findings, asked of another model"
@@ -72,13 +75,11 @@ def write(record: "Record", evidence: Evidence, *, command: str, made: str) -> P
             if table.cells:
                 _write(record, table)
         record.write_text(f"flips_{comparison.task}.json", as_json(comparison.flips))
-    for table in (cost, environment):
+    for table in (by_experiment, cost, environment):
         _write(record, table)
     html = jinja.get_template("page.html.j2").render(
-        judged=_of(verdicts, lambda verdict: verdict != Verdict.NOT_RUN.name),
-        open=_of(verdicts, lambda verdict: verdict not in (Verdict.NOT_RUN.name, Verdict.REPRODUCED.name)),
-        stands=_of(verdicts, lambda verdict: verdict == Verdict.REPRODUCED.name),
-        not_run=_of(verdicts, lambda verdict: verdict == Verdict.NOT_RUN.name),
+        **_claims(verdicts),
+        by_experiment=by_experiment,
         counts=Counter(row["verdict"] for row in published),
         findings=findings,
         answered=_of(findings, lambda answer: answer != Verdict.NOT_RUN.name, "answer"),
@@ -107,9 +108,35 @@ def _verdicts(stem: str, rows: verdict_tables.Rows, columns: Sequence[str], cell
     return Table(stem, columns, [[*line, *more] for line, more in zip(cells, extra, strict=True)])
 
 
+def _claims(verdicts: Table) -> dict[str, Table]:
+    """The parts of the table of claims that stand apart on the page."""
+    undecided = (Verdict.NOT_RUN.name, Verdict.NOT_COMPARABLE.name)
+    return {
+        "judged": _of(verdicts, lambda verdict: verdict != Verdict.NOT_RUN.name),
+        "decided": _of(verdicts, lambda verdict: verdict not in undecided),
+        "open": _of(verdicts, lambda verdict: verdict not in (Verdict.NOT_RUN.name, Verdict.REPRODUCED.name)),
+        "stands": _of(verdicts, lambda verdict: verdict == Verdict.REPRODUCED.name),
+        "not_run": _of(verdicts, lambda verdict: verdict == Verdict.NOT_RUN.name),
+    }
+
+
 def _of(verdicts: Table, wanted: Callable[[str], bool], column: str = "verdict") -> Table:
     at = list(verdicts.columns).index(column)
-    return Table(verdicts.stem, verdicts.columns, [line for line in verdicts.cells if wanted(line[at])])
+    lines = [line for line in verdicts.cells if wanted(line[at])]
+    return Table(verdicts.stem, verdicts.columns, _once(lines, list(verdicts.columns).index("why")))
+
+
+def _once(lines: Sequence[Sequence[str]], at: int) -> list[list[str]]:
+    """The lines, a long reason only where it is first given for an experiment; the files beside the page repeat it."""
+    said: dict[tuple[str, str], str] = {}
+    found: list[list[str]] = []
+    for name, what, *_ in lines:
+        line = list(lines[len(found)])
+        first = said.setdefault((name, line[at]), what)
+        if first != what and len(line[at]) > LONG:
+            line[at] = f"as for {first}"
+        found.append(line)
+    return found
 
 
 def _comparison(folder: Path, comparison: Comparison) -> dict[str, Any]:

@@ -46,9 +46,12 @@ def cells(rows: Sequence[Mapping[str, Any]], metric: str) -> tuple[list[str], li
     return columns, table
 
 
-def notes(row: Mapping[str, Any]) -> str:
+def notes(row: Mapping[str, Any], *, brief: bool = False) -> str:
+    """What there is to say about an arm; `brief`: only what may change how its row is read."""
     parts = [f"CONFOUNDED: {text}" for text in row["confounds"]]
     parts += [note for note in row["notes"] if note != "baseline"]
+    if brief:
+        return ". ".join(parts)
     if row["mcnemar"]:
         tests = ", ".join(f"{t['seed']}: +{t['gained']} -{t['lost']} p={t['p']:.2g}" for t in row["mcnemar"][:5])
         parts.append(f"McNemar by seed (these models only): {tests}{' ...' * (len(row['mcnemar']) > 5)}")
@@ -84,8 +87,8 @@ def mean_and_spread(found: Mapping[str, Any] | None, metric: str) -> str:
     return (f"{mean} ± {cell(found['spread'])}" if found["spread"] is not None else mean) + bad
 
 
-def show(found: Comparison, shown: Sequence[str] = ()) -> None:
-    """Print the columns that fit a terminal, and below them what there is to say about each arm."""
+def show(found: Comparison, shown: Sequence[str] = (), *, brief: bool = False) -> None:
+    """Print the columns that fit a terminal, and below them what there is to say about each arm; see `notes`."""
     from scratchlab.report import terminal
 
     columns, table = short(found, shown)
@@ -93,7 +96,7 @@ def show(found: Comparison, shown: Sequence[str] = ()) -> None:
     if found.headline:
         terminal.say(f"{found.headline}\n", prose=True)
     for row in found.rows:
-        if text := notes(row):
+        if text := notes(row, brief=brief):
             terminal.say(f"{row['name']}: {text}", prose=True)
 
 
@@ -160,5 +163,5 @@ def show_sweep(folders: Sequence[Path], sweep: Path) -> list[str]:
         return []
     sweeps.write(sweep, sweeps.Sweep(order, {r.fingerprint: one.why for one in found for r in one.baseline.runs}))
     for one in found:
-        show(one)
+        show(one, brief=True)
     return list(dict.fromkeys(arm.name for one in found for arm in one.arms))

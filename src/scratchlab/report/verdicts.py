@@ -101,11 +101,13 @@ def finding_counts(rows: Rows) -> str:
 def not_run(rows: Rows) -> list[str]:
     """A line for every experiment of which nothing could be judged, with what it lacks."""
     why = Counter(
-        (row["experiment"], "findings" if _is_finding(row) else "claims", row["reason"])
+        (row["experiment"], "finding" if _is_finding(row) else "claim", row["reason"])
         for row in rows
         if row["verdict"] == "NOT_RUN"
     )
-    return [f"NOT_RUN {name}, {count} {what}: {reason}" for (name, what, reason), count in why.items()]
+    return [
+        f"NOT_RUN {name}, {count} {what}{'s' * (count > 1)}: {reason}" for (name, what, reason), count in why.items()
+    ]
 
 
 def coverage(rows: Rows, experiments: Mapping[str, Experiment]) -> list[list[str]]:

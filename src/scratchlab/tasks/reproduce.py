@@ -84,7 +84,7 @@ def reproduce(config: Reproduce, record: "Record") -> dict[str, Any]:
         show(record, "findings", asked, "findings asked of another model", *tables.finding_cells(asked))
         terminal.say(tables.finding_counts(asked))
     spoilt = problem_lines(runs.found)
-    for line in (*spoilt, *missed.lines(), *still_missing(config, lacking)):
+    for line in (*spoilt, *missed.lines(), *still_missing(config, stated, lacking)):
         terminal.say(line)
     return {
         "claims": len(rows),
@@ -150,8 +150,10 @@ def _of_chapter(name: str, exercises: list[str], chapter: str) -> bool:
     return name.startswith(f"ch{number}_")
 
 
-def still_missing(config: Reproduce, lacking: list["Missing"]) -> list[str]:
+def still_missing(config: Reproduce, stated: "Sequence[Stated]", lacking: list["Missing"]) -> list[str]:
     """What is not there and how to make it, in lines; after a run of the missing, only what needs weights."""
+    from scratchlab.runs.claim import RELATIONS, ClaimKind
+
     free = [] if config.run_missing else [item for item in lacking if not item.obstacle]
     bound = [] if config.with_weights and config.run_missing else [item for item in lacking if item.obstacle]
     lines = []
@@ -161,6 +163,6 @@ def still_missing(config: Reproduce, lacking: list["Missing"]) -> list[str]:
     if bound:
         needs = ", ".join(dict.fromkeys(item.obstacle for item in bound))
         lines.append(f"{len(bound)} missing runs need {needs}; with those, run_missing=true with_weights=true")
-    if lacking and not config.seed_numbers:
+    if lacking and not config.seed_numbers and any(s.claim.kind in (ClaimKind.score, *RELATIONS) for s in stated):
         lines.append("scores and relations need several seeds: seeds=[123,124,125,126,127]")
     return lines

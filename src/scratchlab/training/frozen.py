@@ -20,6 +20,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
 from scratchlab.data.spam import EncodedMessages
+from scratchlab.files import size
 from scratchlab.model.classifier import logits_from, needed, place
 from scratchlab.model.compute import Compute
 from scratchlab.model.config import Position
@@ -207,8 +208,8 @@ def _split(prefix: Prefix, shared: str, data: EncodedMessages, like: Tensor) -> 
 
 def _kept(prefix: Prefix, split: KeptSplit) -> WithKept:
     def parts() -> Iterator[Tensor]:
-        size = f"{split.size / kept.GIGABYTE:.3g} GB"
-        log.info("keeping what %d frozen blocks give for %d examples: %s", prefix.blocks, len(split.data), size)
+        told = size(split.size)
+        log.info("keeping what %d frozen blocks give for %d examples: %s", prefix.blocks, len(split.data), told)
         groups = list(split.groups(padded=prefix.model.config.causal and prefix.depth is not Depth.mean))
         for group in progress(groups, total=len(groups), what="frozen blocks"):
             yield prefix([split.seen[i] for i in group])

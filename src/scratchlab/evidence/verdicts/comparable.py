@@ -14,7 +14,7 @@ from scratchlab.evidence.items import mixed_items
 from scratchlab.evidence.remarks import ending, mixtures
 from scratchlab.evidence.runs import Arm, RunRecord, arms, differing
 from scratchlab.evidence.verdicts.outcome import Decision, Verdict
-from scratchlab.evidence.verdicts.speaking import DEVICE, JUDGE, PRECISION, Silent, ended, otherwise
+from scratchlab.evidence.verdicts.speaking import DEVICE, JUDGE, PRECISION, Silent, ended, otherwise, together
 from scratchlab.runs.claim import RELATIONS, Claim, ClaimKind
 from scratchlab.runs.metrics import NOT_DECLARED, metric
 
@@ -57,7 +57,7 @@ def _usable(
         return _not_run(name, runs, experiment)
     unaltered = silent.sort_out(done, lambda run: otherwise(run, experiment, published, claim))
     if not unaltered:
-        what = "; ".join(sorted({otherwise(run, experiment, published, claim) for run in done}))
+        what = together(silent.leave_out(done))
         return _refused(f"{name} was not run as published: {what}", done)
     having = [_judge_aside(run, claim) for run in silent.sort_out(unaltered, lambda run: _lacks(claim, run))]
     if not having:

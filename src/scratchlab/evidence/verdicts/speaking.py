@@ -1,7 +1,9 @@
 """Which runs speak about an experiment as it was published, which do not, and why; from their configuration alone."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from scratchlab.book.experiments import Experiment
@@ -16,6 +18,8 @@ from scratchlab.runs.registry import TASKS
 
 JUDGE = "judge."
 """Who scores the answers is how a run is measured, not what was run: these keys alter no experiment."""
+ALTERED, CHANGE = "altered: ", re.compile(r", (?=[\w.]+=)")
+"""How a reason that lists changed settings begins, and what stands between two of them."""
 DEVICE, PRECISION = "compute.device", "compute.precision"
 """Where and in which format numbers were computed; the tolerance of a claim may depend on them."""
 COUNTED = (Unit.parameters, Unit.tokens, Unit.count, Unit.words, Unit.bytes, Unit.shape, Unit.flag)
@@ -38,6 +42,12 @@ class Silent:
                 kept.append(run)
         return kept
 
+    def leave_out(self, runs: Sequence[RunRecord]) -> list[str]:
+        """Say nothing of these runs in a note, as the verdict's own reason does; the reasons why they do not speak."""
+        told = [(run, why) for run, why in self.runs if any(run is one for one in runs)]
+        self.runs = [pair for pair in self.runs if pair not in told]
+        return [why for _, why in told]
+
     def notes(self) -> tuple[str, ...]:
         """Them in words, a reason once."""
         by_reason: dict[str, list[str]] = {}
@@ -45,6 +55,19 @@ class Silent:
             who = f"record {run.folder.name}" if run.status == "unreadable" else f"seed {run.seed}"
             by_reason.setdefault(why, []).append(who)
         return tuple(f"does not speak: {', '.join(dict.fromkeys(who))} ({why})" for why, who in by_reason.items())
+
+
+def together(reasons: Iterable[str]) -> str:
+    """Why none of several runs is as published: what is altered in all of them is said once, and then the rest."""
+    distinct = dict.fromkeys(reasons)
+    altered = [dict.fromkeys(CHANGE.split(why.removeprefix(ALTERED))) for why in distinct if why.startswith(ALTERED)]
+    words = sorted(why for why in distinct if not why.startswith(ALTERED))
+    if altered:
+        everywhere = [change for change in altered[0] if all(change in one for one in altered)]
+        rest = [change for change in dict.fromkeys(chain(*altered)) if change not in everywhere]
+        told = [", ".join(everywhere)] * bool(everywhere) + [f"in some runs {', '.join(rest)}"] * bool(rest)
+        words.insert(0, ALTERED + "; ".join(told))
+    return "; ".join(words)
 
 
 def ended(run: RunRecord) -> str:
@@ -117,7 +140,7 @@ def any_format(claim: Claim) -> bool:
 def _told(changes: dict[str, Any], aside: Sequence[str]) -> str:
     left = {key: value for key, value in changes.items() if not key.startswith(JUDGE) and key not in aside}
     told = (f"{key}={' '.join(str(value).split())[:80]}" for key, value in left.items())
-    return f"altered: {', '.join(told)}" if left else ""
+    return f"{ALTERED}{', '.join(told)}" if left else ""
 
 
 def _stated_changes(run: RunRecord, experiment: Experiment | None) -> dict[str, Any]:
