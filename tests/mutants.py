@@ -33,6 +33,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
+from itertools import zip_longest
 from pathlib import Path
 from types import CodeType, FunctionType
 
@@ -45,7 +46,7 @@ KEPT = ROOT / ".cache" / "mutants"
 QUICK = 0.5
 """Seconds below which tests of different files are mixed."""
 TESTS = {
-    "data/collection.py": ["test_spam.py"],
+    "data/collection.py": ["test_spam.py", "test_data_borders.py"],
     "data/instructions.py": ["test_data_borders.py", "test_training_borders.py"],
     "data/spam.py": ["test_spam.py"],
     "data/corpus.py": ["test_data_borders.py", "test_training_borders.py"],
@@ -478,7 +479,7 @@ def pairs(old: CodeType, new: CodeType) -> dict[CodeType, CodeType]:
 def failing(items: list[pytest.Item], stop: bool) -> list[str]:
     """Run tests that are collected already; the names of those that fail, or of the first."""
     failed: list[str] = []
-    for item, following in zip(items, [*items[1:], None], strict=True):
+    for item, following in zip_longest(items, items[1:]):
         item.config._tmp_path_factory._basetemp = Path(tempfile.gettempdir())  # type: ignore[attr-defined]
         before = item.session.testsfailed
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
@@ -672,9 +673,13 @@ def wait(child: int, seconds: float) -> int:
 
 
 def try_all(field: Field, chosen: list[Mutant], learnt: Learnt) -> Iterator[tuple[Mutant, int]]:
-    """Each mutant with what became of it."""
+    """Each mutant with what became of it; one that no test meets is alive."""
+    met = {mutant: bool(learnt.meeting(mutant)) for mutant in chosen}
+    yield from ((mutant, ALIVE) for mutant in chosen if not met[mutant])
+    chosen = [mutant for mutant in chosen if met[mutant]]
     later = [mutant for mutant in chosen if mutant.at_import]
-    for mutant, result in field.fast([mutant for mutant in chosen if not mutant.at_import], learnt):
+    now = [mutant for mutant in chosen if not mutant.at_import]
+    for mutant, result in field.fast(now, learnt) if now else ():
         if result == ALIVE and learnt.at_import.get(mutant.module, set()) & mutant.lines:
             later.append(mutant)  # a test may hold what this gave while it was collected
         else:
