@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from scratchlab.data import corpus, instructions
-from scratchlab.data.config import InstructionsConfig
+from scratchlab.data import collection, corpus, instructions
+from scratchlab.data.config import InstructionsConfig, MessagesConfig
 from scratchlab.data.instructions import Item
 from scratchlab.text.prompts import PromptConfig
 
@@ -84,6 +84,43 @@ def test_the_hash_of_entries_is_of_their_tokens_and_borders() -> None:
     one, two = Item([1, 2, 3], 1), Item([1, 2, 3], 2)
     assert hashed(one) == hashed(Item([1, 2, 3], 1))
     assert len({hashed(one), hashed(two), hashed(one, two), hashed(two, one), hashed(Item([1, 2, 4], 1))}) == 5
+
+
+def own(folder: Path, parts: str, labels: str, **more: Any) -> dict[str, list[tuple[str, int]]]:
+    """The splits of a file with a row for each letter: `t`rain, `v`al, `e`: test; and the label's letter."""
+    names = {"t": "train", "v": "val", "e": "test"}
+    rows = [f"message {i},{labels[i % len(labels)]},{names[part]}" for i, part in enumerate(parts)]
+    (folder / "mine.csv").write_text("\n".join(["text,label,part", *rows]) + "\n")
+    found = collection.load(MessagesConfig(source="file", path=str(folder / "mine.csv"), **more))
+    return {name: list(zip(frame["Text"], frame["Label"], strict=True)) for name, frame in found.items()}
+
+
+def test_rows_of_ones_own_go_where_their_column_says_or_are_cut_70_10_20(tmp_path: Path) -> None:
+    parts = "ttvettttttvettttttvettte"
+    expected: dict[str, list[tuple[str, int]]] = {"t": [], "v": [], "e": []}
+    for i, part in enumerate(parts):
+        expected[part].append((f"message {i}", i % 2))
+    found = own(tmp_path, parts, "ab", split_column="part")
+    assert found == {"train": expected["t"], "val": expected["v"], "test": expected["e"]}
+    shuffled = own(tmp_path, parts, "ab")
+    assert {name: len(rows) for name, rows in shuffled.items()} == {"train": 16, "val": 2, "test": 6}
+    assert sorted(sum(shuffled.values(), [])) == sorted(sum(expected.values(), []))
+
+
+def test_a_split_without_rows_or_training_without_a_class_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"mine.csv: data.split_column=part puts no row into val, test$"):
+        own(tmp_path, "t" * 24, "ab", split_column="part")
+    said = r"mine.csv: with data.split_column=part the training rows have none of the class b$"
+    with pytest.raises(ValueError, match=said):
+        own(tmp_path, "tvte" * 6, "ab", split_column="part")
+    lost = 0  # of 16 training rows of 24, shuffles leave out both of the two rare ones now and then
+    for seed in range(40):
+        try:
+            assert {label for _, label in own(tmp_path, "t" * 24, "a" * 22 + "bb", split_seed=seed)["train"]} == {0, 1}
+        except ValueError as error:
+            assert str(error).endswith(f"with data.split_seed={seed} the training rows have none of the class b")
+            lost += 1
+    assert 0 < lost < 40
 
 
 def test_a_text_is_cut_by_characters_and_each_part_is_encoded_alone() -> None:

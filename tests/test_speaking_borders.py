@@ -6,15 +6,26 @@ from typing import Any
 
 import pytest
 
+from scratchlab.assets import catalogue
 from scratchlab.book import claims
 from scratchlab.book.experiments import Experiment
+from scratchlab.data.config import CorpusConfig
 from scratchlab.evidence.runs import Arm, RunRecord
 from scratchlab.evidence.verdicts import comparable, speaking
 from scratchlab.evidence.verdicts.outcome import Decision, Verdict
 from scratchlab.files import dotted
+from scratchlab.generation.config import SamplingConfig
+from scratchlab.model.config import ModelConfig, WeightsConfig, WeightSource
 from scratchlab.runs.claim import Claim
+from scratchlab.runs.config import ComputeConfig, Precision
 from scratchlab.runs.identity import fingerprint, matters, plain
+from scratchlab.tasks.pretrain import Pretrain
 from scratchlab.tasks.tokenize import Tokenize
+from scratchlab.training.config import PretrainTraining
+
+MINE = Tokenize(name="mine", text="one")
+EXPERIMENT = Experiment("mine", Path("mine.yaml"), {"defaults": [{"override /task": "tokenize"}], "text": "one"})
+SWEPT = {"hydra": {"sweeper": {"params": {"text": "one, two"}}}}
 
 
 def record(seed: int = 1, **more: Any) -> RunRecord:
@@ -107,11 +118,49 @@ def test_a_loss_behind_a_metric_counts_for_scores_and_relations_only() -> None:
         assert comparable.diverged(claim(**accuracy, kind=kind), [run]) == []
 
 
-# speaking
+def test_a_number_that_nobody_declared_is_shown_and_not_judged() -> None:
+    found = using(record(metrics={"strange": 3.0}), metric="strange", value=3.0)
+    assert isinstance(found, Decision) and (found.verdict, found.measured) == (Verdict.NOT_COMPARABLE, 3.0)
 
-MINE = Tokenize(name="mine", text="one")
-EXPERIMENT = Experiment("mine", Path("mine.yaml"), {"defaults": [{"override /task": "tokenize"}], "text": "one"})
-SWEPT = {"hydra": {"sweeper": {"params": {"text": "one, two"}}}}
+
+def test_what_has_not_run_says_what_it_needs() -> None:
+    def told(content: dict[str, Any]) -> str:
+        experiment = Experiment("arm", Path("arm.yaml"), content)
+        found = comparable.usable("arm", claim(), [], experiment)[0]
+        assert isinstance(found, Decision) and found.verdict is Verdict.NOT_RUN
+        return found.reason
+
+    how = "run it with: scratchlab experiment=arm"
+    assert told({"defaults": [{"override /task": "tokenize"}]}) == f"there is no record of arm; {how}"
+    classify = {"defaults": [{"override /task": "classify"}, {"override /weights": "random"}]}
+    file = catalogue.SMS_SPAM.name
+    assert told(classify) == f"there is no record of arm; it needs {file}; {how}"
+    found = comparable.usable("arm", claim(), [], None)[0]
+    assert isinstance(found, Decision) and found.reason == "there is no record of arm; no experiment file has that name"
+
+
+def test_data_are_the_published_file_where_there_is_one() -> None:
+    def told(source: str, data: str = "", experiment: Experiment | None = EXPERIMENT) -> str:
+        run = record(config={"data.source": source}, hashes={"data": data} if data else {})
+        return comparable._other_data([record(), run], experiment)
+
+    right = catalogue.SMS_SPAM.sha256
+    assert told("spam", right) == told("no such source") == told("spam", "e" * 64, None) == ""
+    assert told("spam", "e" * 64) == f"other data: spam has the hash {'e' * 12}, the published file {right[:12]}"
+    assert told("spam") == f"other data: spam has no hash in the record, the published file {right[:12]}"
+    assert told("alpaca", "e" * 64) == ""  # whose hash was never published
+    stand_in = told("messages", right)
+    assert stand_in.startswith("data.source=messages, ") and stand_in.endswith(", satisfies no claim")
+
+
+def test_those_who_judged_are_named() -> None:
+    score = claim(kind="score", metric="judge_score", judge="model=m")
+    assert comparable._other_judge(score, [record(), record(2, hashes={"judge": "a"})]) == (
+        "other judge: the claim was judged by model=m, the runs by judge=a; no judge that they name"
+    )
+
+
+# speaking
 
 
 def typed(config: Tokenize = MINE, **more: Any) -> RunRecord:
@@ -191,3 +240,36 @@ def test_a_files_word_counts_against_a_record_where_it_says_nothing_itself() -> 
     assert told({"train.epochs": 6}) == "altered: train.epochs=6"
     assert told({"train.epochs": 6}, **{"train.epochs": 7}) == "altered: train.epochs=7"
     assert told({"judge.model": "n", "compute.device": "cuda"}, **{"compute.device": "cuda"}) == ""
+
+
+def pretrained(name: str, **more: Any) -> Pretrain:
+    parts: dict[str, Any] = {"model": ModelConfig(), "weights": WeightsConfig(), "data": CorpusConfig()}
+    parts |= {
+        "train": PretrainTraining(epochs=1, batch_size=2, lr=0.1, eval_every=5, eval_batches=1),
+        "sampling": SamplingConfig(),
+    } | more
+    return Pretrain(name=name, **parts)
+
+
+def test_a_run_that_went_on_speaks_if_what_it_went_on_from_was_as_published_with_its_seed_and_format(
+    tmp_path: Path,
+) -> None:
+    def told(base: str, published: Any = None, without: str = "", **more: Any) -> str:
+        config = plain(pretrained("next", **({"continue_run": "base"} | more)))
+        flat = {key: value for key, value in dotted(config).items() if key != without}
+        hashes = {"continue_run": base} if base else {}
+        run = record(task="pretrain", nested=config, config=flat, hashes=hashes)
+        return speaking._other_base(run, published or (lambda name: matters(pretrained(name))))
+
+    right = fingerprint(pretrained("base"))
+    assert told(right) == told(right, without="compute.precision") == told("", continue_run="") == ""
+    assert told("0" * 12) == f"continue_run=base: went on from {'0' * 12}, as published it is {right}"
+    assert told("").startswith("continue_run=base: went on from a run that it does not name, as published it is ")
+    for same in ({"seed": 7}, {"compute": ComputeConfig(precision=Precision.bfloat16)}):
+        assert told(fingerprint(pretrained("base", **same)), **same) == ""
+        assert told(right, **same).startswith(f"continue_run=base: went on from {right}, as published it is ")
+    # where weights say where to start, nothing goes on
+    start = tmp_path / "start.pth"
+    start.touch()
+    assert told("", weights=WeightsConfig(source=WeightSource.checkpoint, path=str(start))) == ""
+    assert told(right, lambda name: f"{name} cannot be composed") == "base cannot be composed"
