@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.stats
+from synthetic import write_predictions
 
 from scratchlab import stats
 from scratchlab.book import claims
@@ -399,6 +400,15 @@ def test_equal_differences_of_accuracies_have_half_a_step_of_the_claims_items_as
     assert refuted.verdict is Verdict.NOT_REPRODUCED
     t = 2 * half / (sd / 2)
     assert refuted.p == pytest.approx(scipy.stats.t.sf(t, 3) * 0.025 / 0.00375, rel=1e-5)
+
+
+def test_the_items_of_an_accuracy_are_those_that_the_first_run_predicted(tmp_path: Path) -> None:
+    write_predictions(tmp_path, np.array([1, 0, 1, 1]))
+    kept = records({1: 0.75}, metric="test_accuracy", folder=tmp_path).runs[0]
+    bare = records({2: 0.5}, metric="test_accuracy").runs[0]
+    stated = claim(**(RELATION | {"metric": "test_accuracy", "direction": "higher"}))
+    assert versus._items(Arm("variant", "variant", {}, (kept, bare)), stated) == 4
+    assert versus._items(Arm("variant", "variant", {}, (bare, kept)), stated) == 300  # of the book's split
 
 
 def test_a_margin_at_an_end_of_the_interval_is_not_refuted() -> None:
