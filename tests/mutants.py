@@ -33,6 +33,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
+from itertools import zip_longest
 from pathlib import Path
 from types import CodeType, FunctionType
 
@@ -45,10 +46,10 @@ KEPT = ROOT / ".cache" / "mutants"
 QUICK = 0.5
 """Seconds below which tests of different files are mixed."""
 TESTS = {
-    "data/collection.py": ["test_spam.py"],
-    "data/instructions.py": ["test_instructions.py", "test_prompts.py", "test_training_borders.py"],
+    "data/collection.py": ["test_spam.py", "test_data_borders.py"],
+    "data/instructions.py": ["test_data_borders.py", "test_training_borders.py"],
     "data/spam.py": ["test_spam.py"],
-    "data/corpus.py": ["test_chapters.py", "test_pretrain.py", "test_training_borders.py"],
+    "data/corpus.py": ["test_data_borders.py", "test_training_borders.py"],
     "model/tune.py": ["test_classifier_borders.py"],
     "model/classifier.py": ["test_classifier_borders.py"],
     "training/steps.py": ["test_train.py", "test_fit_borders.py", "test_training_borders.py"],
@@ -63,19 +64,19 @@ TESTS = {
     "generation/responses.py": ["test_answers_borders.py", "test_training_borders.py"],
     "runs/identity.py": ["test_record_borders.py"],
     "runs/record.py": ["test_record_borders.py"],
-    "evidence/verdicts/single.py": ["test_verdicts.py", "test_verdicts_borders.py"],
+    "evidence/verdicts/single.py": ["test_verdicts_borders.py"],
     "evidence/verdicts/versus.py": ["test_verdicts.py", "test_verdicts_borders.py"],
-    "evidence/verdicts/comparable.py": ["test_verdicts.py", "test_gate.py", "test_evidence_borders.py"],
-    "evidence/verdicts/speaking.py": ["test_gate.py", "test_told.py", "test_spoilt.py", "test_evidence_borders.py"],
-    "evidence/configuration.py": ["test_gate.py", "test_told.py"],
-    "evidence/items.py": ["test_gate.py", "test_told.py", "test_spoilt.py", "test_evidence_borders.py"],
-    "evidence/predictions.py": ["test_gate.py", "test_told.py", "test_spoilt.py", "test_evidence_borders.py"],
-    "evidence/remarks.py": ["test_told.py", "test_spoilt.py", "test_evidence_borders.py"],
-    "evidence/verify.py": ["test_bundle.py", "test_gate.py", "test_evidence_borders.py"],
+    "evidence/verdicts/comparable.py": ["test_evidence_borders.py", "test_speaking_borders.py"],
+    "evidence/verdicts/speaking.py": ["test_evidence_borders.py", "test_speaking_borders.py"],
+    "evidence/configuration.py": ["test_configuration_borders.py"],
+    "evidence/items.py": ["test_evidence_borders.py"],
+    "evidence/predictions.py": ["test_evidence_borders.py"],
+    "evidence/remarks.py": ["test_evidence_borders.py"],
+    "evidence/verify.py": ["test_bundle_borders.py", "test_evidence_borders.py"],
     "evidence/compare.py": ["test_compare.py", "test_evidence_borders.py"],
-    "evidence/confounds.py": ["test_compare.py", "test_evidence_borders.py"],
-    "evidence/bundle.py": ["test_bundle.py", "test_gate.py"],
-    "stats/intervals.py": ["test_stats.py", "test_stats_borders.py"],
+    "evidence/confounds.py": ["test_evidence_borders.py"],
+    "evidence/bundle.py": ["test_bundle_borders.py"],
+    "stats/intervals.py": ["test_stats_borders.py", "test_stats.py"],
     "stats/paired.py": ["test_stats.py", "test_stats_borders.py"],
     "stats/checks.py": ["test_stats.py", "test_stats_borders.py"],
     "stats/planning.py": ["test_stats.py", "test_stats_borders.py"],
@@ -191,8 +192,38 @@ EQUAL: dict[tuple[str, str, str], str] = {
         'return prefix + ("higher" if delta["value"] > 0 else "lower") + ", but not after Holm\'s correction"',
         "Gt -> GtE",
     ): "no difference of 0 has a small p",
+    (
+        "evidence/verdicts/versus.py",
+        "if len(differences) > 1 and max(differences) - min(differences) <= 1e-12:",
+        "Gt -> GtE",
+    ): "one difference equals itself",
+    (
+        "evidence/verdicts/versus.py",
+        "if len(differences) > 1 and max(differences) - min(differences) <= 1e-12:",
+        "LtE -> Lt",
+    ): "differs at the very border that is drawn for rounding",
+    ("evidence/verdicts/versus.py", "narrow = interval.half_width <= TIME_CAP * interval.value", "LtE -> Lt"): (
+        "no half-width is a tenth of a mean to the last bit"
+    ),
     ("judging/parser.py", "PARSER = 3", "3 -> 4"): "a version number",
     ("evidence/verdicts/single.py", "if p >= CHANCE:", "GtE -> Gt"): "no count has a p of 0.05 to the last bit",
+    (
+        "evidence/verdicts/single.py",
+        "if equal and (metric(claim.metric).seedless or (len(values) > 1 and _fine(values[0], claim))):",
+        "0 -> 1",
+    ): "all of them are equal",
+    ("evidence/verdicts/comparable.py", 'if len(formats) > 1 and "float32" in formats:', "Gt -> GtE"): (
+        "of runs in float32 alone, none is sorted out"
+    ),
+    ("evidence/confounds.py", 'if len(set.union(*devices)) < 2 and "" not in devices[0]:', "0 -> 1"): (
+        "where there is one device, both arms have it"
+    ),
+    ("evidence/predictions.py", "@lru_cache(maxsize=4096)", "4096 -> 4097"): "a bound on memory",
+    (
+        "evidence/verify.py",
+        'found = gather(root / "records", bundled, **options, published=settings, keep_index=False)',
+        "False -> True",
+    ): "an index in a folder that is deleted at once",
 }
 """Changes that nothing can notice, by module, line and change, with the column where two are alike: the reason."""
 
@@ -492,7 +523,7 @@ def pairs(old: CodeType, new: CodeType) -> dict[CodeType, CodeType]:
 def failing(items: list[pytest.Item], stop: bool) -> list[str]:
     """Run tests that are collected already; the names of those that fail, or of the first."""
     failed: list[str] = []
-    for item, following in zip(items, [*items[1:], None], strict=True):
+    for item, following in zip_longest(items, items[1:]):
         item.config._tmp_path_factory._basetemp = Path(tempfile.gettempdir())  # type: ignore[attr-defined]
         before = item.session.testsfailed
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
@@ -686,9 +717,13 @@ def wait(child: int, seconds: float) -> int:
 
 
 def try_all(field: Field, chosen: list[Mutant], learnt: Learnt) -> Iterator[tuple[Mutant, int]]:
-    """Each mutant with what became of it."""
+    """Each mutant with what became of it; one that no test meets is alive."""
+    met = {mutant: bool(learnt.meeting(mutant)) for mutant in chosen}
+    yield from ((mutant, ALIVE) for mutant in chosen if not met[mutant])
+    chosen = [mutant for mutant in chosen if met[mutant]]
     later = [mutant for mutant in chosen if mutant.at_import]
-    for mutant, result in field.fast([mutant for mutant in chosen if not mutant.at_import], learnt):
+    now = [mutant for mutant in chosen if not mutant.at_import]
+    for mutant, result in field.fast(now, learnt) if now else ():
         if result == ALIVE and learnt.at_import.get(mutant.module, set()) & mutant.lines:
             later.append(mutant)  # a test may hold what this gave while it was collected
         else:

@@ -362,6 +362,15 @@ def test_losses_over_other_targets_are_of_two_kinds() -> None:
     assert confounds.unlike(variant, base, "test_loss") == ""
 
 
+def test_arms_tested_on_other_items_are_of_two_kinds_but_not_by_what_they_trained_on() -> None:
+    def told(split: str, metric: str) -> str:
+        variant, base = (arm(record(hashes={f"{split}_split": name})) for name in "ab")
+        return confounds.unlike(variant, base, metric)
+
+    assert told("test", "test_loss") == "other test items (test_split: a and b)"
+    assert told("train", "train_loss") == told("train", "test_loss") == told("test", "val_loss") == ""
+
+
 def test_times_on_two_devices_are_of_two_kinds() -> None:
     def told(ours: str, theirs: str, metric: str = "train_seconds") -> str:
         return confounds.unlike(arm(record(device=ours)), arm(record(device=theirs)), metric)
@@ -452,6 +461,10 @@ def test_an_accuracy_is_held_against_its_predictions_to_nine_decimals(tmp_path: 
     told = predictions.contradictions
     assert told(tmp_path, {"test_accuracy": 0.75}) == {} and told(tmp_path, {"test_accuracy": 0.75 + 0.9e-9}) == {}
     assert told(tmp_path, {"test_accuracy": 0.75 - 0.9e-9}) == {}
+    nothing = tmp_path / "nothing"
+    nothing.mkdir()
+    write_predictions(nothing, np.array([0, 0]))
+    assert told(nothing, {"test_accuracy": 1e-9}) == {} and told(nothing, {"test_accuracy": 1.1e-9})
     for wrong in (0.75 + 1.1e-9, 0.75 - 1.1e-9, 0.5, 1):
         assert told(tmp_path, {"test_accuracy": wrong}) == {
             "test_accuracy": f"test_accuracy is said to be {wrong:.6g}, its predictions give 0.75"
@@ -479,7 +492,8 @@ def test_a_judged_score_is_held_against_its_answers(tmp_path: Path) -> None:
     assert told([None], judge_score=None, judge_scored=0, judge_unparsed=1) == {}
     assert list(told([None], judge_score=0, judge_scored=0)) == ["judge_score"]
     # below one, the difference itself counts
-    assert told([0], judge_score=0.9e-9) == {} and list(told([0], judge_score=1.1e-9)) == ["judge_score"]
+    assert told([0], judge_score=0.9e-9) == told([0], judge_score=1e-9) == {}
+    assert list(told([0], judge_score=1.1e-9)) == ["judge_score"]
     assert told([50], judge_unparsed=5) == {}
     (tmp_path / "scores.json").write_text(json.dumps({"items": [{"other": 1}]}))
     assert predictions.contradictions(tmp_path, {"judge_score": 5})["judge_score"] == (

@@ -99,6 +99,8 @@ def test_only_the_training_rows_are_shuffled() -> None:
 def test_shuffled_labels_change_what_goes_with_what_and_nothing_else() -> None:
     plain, dealt = (spam.load(generated(shuffle_labels=shuffle)) for shuffle in (False, True))
     assert plain["train"]["Text"].equals(dealt["train"]["Text"])
+    made = generated_messages.generate(400, seed=123).loc[plain["train"].index]
+    assert plain["train"]["Label"].tolist() == [int(label == "spam") for label in made["Label"]]
     assert plain["train"]["Label"].sum() == dealt["train"]["Label"].sum()
     agree = (plain["train"]["Label"] == dealt["train"]["Label"]).mean()
     assert 0.35 < agree < 0.65

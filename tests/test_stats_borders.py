@@ -349,6 +349,18 @@ def test_a_power_that_is_just_reached_is_enough():
     assert stats.seeds_for_equivalence(1, 0.5, power=_tost_power(1, 0.5, 0, 40, 0.05)) == 40
 
 
+def test_more_than_ten_thousand_seeds_are_none_unless_more_are_allowed():
+    one, other = _t_power(1, 0.03, 10_001, 0.05), _tost_power(1, 0.03, 0, 10_001, 0.05)
+    assert stats.seeds_for_difference(1, 0.03, power=one) is None
+    assert stats.seeds_for_difference(1, 0.03, power=one, limit=10_001) == 10_001
+    assert stats.seeds_for_equivalence(1, 0.03, power=other) is None
+    assert stats.seeds_for_equivalence(1, 0.03, power=other, limit=10_001) == 10_001
+
+
+def test_without_a_spread_any_difference_is_found_for_certain():
+    assert _t_power(0.0, 0.1, 3, 0.05) == _tost_power(0.0, 0.1, 0.0, 3, 0.05) == 1.0
+
+
 def test_designs_at_the_ends_of_what_can_be_asked():
     assert stats.seeds_for_difference(0, 0.001) == 2 and stats.seeds_for_equivalence(0, 0.001) == 2
     assert stats.smallest_difference(1, 1) is None and stats.smallest_difference(0, 2) == 0.0

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.stats
+from synthetic import write_predictions
 
 from scratchlab import stats
 from scratchlab.book import claims
@@ -127,6 +128,7 @@ def test_a_number_that_no_seed_moves_speaks_without_the_published_seed() -> None
 
     # declared to come out the same with every seed: one run is enough
     assert told("train_entries", 935) is Verdict.REPRODUCED
+    assert told("templates", {"alpaca": 50, "phi3": 8}, {"phi3": 8, "alpaca": 50}) is Verdict.REPRODUCED
     # not declared: two other seeds that agree to the last bit, and only on a number with decimals
     assert told("output", [0.1234, 1]) is Verdict.NOT_RUN
     assert told("output", [0.1234, 1], [0.1234, 1]) is Verdict.REPRODUCED
@@ -364,3 +366,166 @@ def test_rounding_of_a_printed_ratio() -> None:
     for printed, half in ((0.69, 0.005), (1.5, 0.05), (2, 0.5), (0.125, 0.0005)):
         assert half < versus._rounding(printed) < half * (1 + 1e-8)
     assert versus._rounding(1e-7) == 0.0
+
+
+def shares(ours: list[float], theirs: list[float], **entry: Any) -> Decision:
+    """A relation of accuracies, of runs that kept no predictions."""
+    arms = (
+        records(dict(enumerate(values)), name=name, metric="test_accuracy")
+        for name, values in (("variant", ours), ("baseline", theirs))
+    )
+    return versus.relation(claim(**(RELATION | {"metric": "test_accuracy"} | entry)), *arms, known=True)
+
+
+@pytest.mark.parametrize(("stated", "items"), [({"n": 20}, 20), ({}, 300)])
+def test_equal_differences_of_accuracies_have_half_a_step_of_the_claims_items_as_their_spread(
+    stated: dict[str, Any], items: int
+) -> None:
+    sd = 0.5 / items
+    half = scipy.stats.t.ppf(1 - 0.0075 / 2, 3) * sd / 2
+    ours, theirs = [0.55, 0.6, 0.5, 0.65], [0.5, 0.55, 0.45, 0.6]
+    margin = 0.05 - half / 2  # inside the interval, so that nothing is decided
+    found = shares(ours, theirs, direction="higher", margin=margin, **stated)
+    assert found.verdict is Verdict.INCONCLUSIVE and found.interval == pytest.approx((0.05 - half, 0.05 + half))
+    assert found.detectable == stats.smallest_difference(sd, 4, alpha=0.0075)
+    assert found.seeds_needed == max(3, stats.seeds_for_difference(sd, 0.03, alpha=0.0075, power=0.8) or 0)
+    same = shares(ours, theirs, direction="same", margin=0.05 + half / 2, **stated)
+    assert same.verdict is Verdict.INCONCLUSIVE
+    assert same.seeds_needed == max(3, stats.seeds_for_equivalence(sd, 0.05 + half / 2, alpha=0.008, power=0.8) or 0)
+    even = shares([0.5, 0.75, 0.25], [0.5, 0.75, 0.25], direction="same", margin=0.2, n=4)
+    assert even.seeds_needed == stats.seeds_for_equivalence(0.125, 0.2, alpha=0.008, power=0.8)
+    assert even.seeds_needed != stats.seeds_for_equivalence(0.25 / 3, 0.2, alpha=0.008, power=0.8)
+    # the p of a refuted margin, with the same spread
+    refuted = shares(ours, theirs, direction="higher", margin=0.05 + 2 * half, **stated)
+    assert refuted.verdict is Verdict.NOT_REPRODUCED
+    t = 2 * half / (sd / 2)
+    assert refuted.p == pytest.approx(scipy.stats.t.sf(t, 3) * 0.025 / 0.00375, rel=1e-5)
+
+
+def test_the_items_of_an_accuracy_are_those_that_the_first_run_predicted(tmp_path: Path) -> None:
+    write_predictions(tmp_path, np.array([1, 0, 1, 1]))
+    kept = records({1: 0.75}, metric="test_accuracy", folder=tmp_path).runs[0]
+    bare = records({2: 0.5}, metric="test_accuracy").runs[0]
+    stated = claim(**(RELATION | {"metric": "test_accuracy", "direction": "higher"}))
+    assert versus._items(Arm("variant", "variant", {}, (kept, bare)), stated) == 4
+    assert versus._items(Arm("variant", "variant", {}, (bare, kept)), stated) == 300  # of the book's split
+
+
+def test_a_margin_at_an_end_of_the_interval_is_not_refuted() -> None:
+    ours, theirs = [1.3, 1.25, 1.4, 1.37], [1.0, 1.02, 1.01, 0.99]
+    low, high = related(ours, theirs, direction="higher").interval or (0.0, 0.0)
+    assert related(ours, theirs, direction="higher", margin=low).verdict is Verdict.REPRODUCED
+    assert related(ours, theirs, direction="higher", margin=high).verdict is Verdict.INCONCLUSIVE
+    assert related(theirs, ours, direction="lower", margin=low).verdict is Verdict.REPRODUCED
+    assert related(theirs, ours, direction="lower", margin=low + 1e-9).verdict is Verdict.INCONCLUSIVE
+    assert related(theirs, ours, direction="lower", margin=high).verdict is Verdict.INCONCLUSIVE
+    assert related(theirs, ours, direction="lower", margin=high + 1e-9).verdict is Verdict.NOT_REPRODUCED
+    low, high = related(ours, theirs, direction="same", margin=1.0).interval or (0.0, 0.0)
+    assert related(ours, theirs, direction="same", margin=low).verdict is Verdict.INCONCLUSIVE
+    assert related(ours, theirs, direction="same", margin=low - 1e-9).verdict is Verdict.NOT_REPRODUCED
+    low, high = related(theirs, ours, direction="same", margin=1.0).interval or (0.0, 0.0)
+    assert related(theirs, ours, direction="same", margin=-high).verdict is Verdict.INCONCLUSIVE
+    assert related(theirs, ours, direction="same", margin=-high - 1e-9).verdict is Verdict.NOT_REPRODUCED
+
+
+def test_the_words_of_a_direction_name_its_margin_only_if_it_has_one() -> None:
+    ours, theirs = [1.3, 1.25, 1.4], [1.0, 1.02, 1.01]
+    plain = related(ours, theirs, direction="higher").test
+    assert plain.startswith("paired by seed: the t interval of the difference must lie higher; its level, 99.25%, ")
+    some = related(ours, theirs, direction="higher", margin=0.125).test
+    assert "must lie higher by 0.125 or more; its level" in some
+
+
+def test_differences_with_noise_in_their_last_digits_are_the_first_of_them() -> None:
+    # of numbers of a thousand, a last bit is more than a millionth of a millionth of a tenth
+    ours, theirs = [1000.1, 2000.1, 1500.1], [1000.0, 2000.0, 1500.0]
+    for seeds in (2, 3):
+        found = related(ours[:seeds], theirs[:seeds], direction="higher")
+        assert found.measured == ours[0] - theirs[0]
+    assert found.interval == (found.measured, found.measured) and found.verdict is Verdict.REPRODUCED
+
+
+def test_no_difference_at_all_has_a_p_of_one() -> None:
+    same = [1.0, 2.0, 4.0]
+    assert related(same, same, direction="higher").p == 1.0
+
+
+def test_an_open_sameness_is_planned_by_the_spread_of_the_differences() -> None:
+    ours, theirs = [2.0, 1.0, 3.2, 2.5], [1.5, 1.3, 3.0, 2.6]
+    sd = statistics.stdev([0.5, -0.3, 0.2, -0.1])
+    found = related(ours, theirs, direction="same", margin=0.3)
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert found.seeds_needed == stats.seeds_for_equivalence(sd, 0.3, alpha=0.008, power=0.8)
+
+
+def on_devices(name: str, devices: dict[int, str]) -> Arm:
+    runs = [
+        records({seed: 1.0 + seed / 10}, name=name, metric="test_loss", device=device).runs[0]
+        for seed, device in devices.items()
+    ]
+    return Arm(name, name, {}, tuple(runs))
+
+
+def test_devices_of_the_common_seeds_are_told_where_they_differ() -> None:
+    def told(ours: dict[int, str], theirs: dict[int, str]) -> list[str]:
+        stated = claim(**(RELATION | {"direction": "higher"}))
+        found = versus.relation(stated, on_devices("variant", ours), on_devices("baseline", theirs), known=True)
+        return [note for note in found.notes if "devices" in note]
+
+    common = dict.fromkeys((1, 2, 3), "cpu")
+    assert told(common, common) == []
+    assert told(common, dict.fromkeys(common, "cuda")) == ["the arms ran on different devices: cpu, cuda"]
+    assert told(common | {4: "mps"}, common | {5: "cuda"}) == []  # of seeds that only one arm has
+
+
+def carded(ours: list[str], theirs: list[str], metric: str = "judge_score") -> Decision:
+    arms = []
+    for name, cards in (("variant", ours), ("baseline", theirs)):
+        runs = [
+            records({seed: 50.0 + seed}, name=name, metric=metric, hashes={"judge": card}).runs[0]
+            for seed, card in enumerate(cards)
+        ]
+        arms.append(Arm(name, name, {}, tuple(runs)))
+    return versus.relation(claim(**(RELATION | {"metric": metric, "direction": "lower"})), *arms, known=True)
+
+
+def test_scores_of_two_judges_are_told_by_the_first_card_of_each_arm() -> None:
+    assert carded(["a", "b"], ["c", "d"]).reason == "other judge: judge=a, baseline judge=c"
+    assert carded(["a", "c"], ["c", "c"]).reason == "other judge: judge=a, baseline judge=c"
+    assert carded(["a", "a"], ["c", "a"]).reason == "other judge: judge=a, baseline judge=c"
+    assert carded(["a"] * 3, ["a"] * 3).verdict is Verdict.NOT_REPRODUCED
+    assert carded(["a"] * 3, ["c"] * 3, "test_loss").verdict is Verdict.NOT_REPRODUCED
+
+
+def test_only_arms_with_equal_histories_are_said_to_be_the_same_run(tmp_path: Path) -> None:
+    def arm(name: str, *histories: str) -> Arm:
+        runs = []
+        for seed, text in enumerate(histories):
+            folder = tmp_path / f"{name}{seed}"
+            folder.mkdir()
+            if text:
+                (folder / "history.jsonl").write_text(text)
+            values = {seed: 1.0 + seed}
+            runs.append(records(values, name=name, metric="test_loss", folder=folder).runs[0])
+        return Arm(name, name, {}, tuple(runs))
+
+    first, equal = arm("first", "1", "2"), arm("equal", "1", "2")
+    unlike, bare, blank = arm("unlike", "1", "3"), arm("bare", "", ""), arm("blank", "", "")
+    said = "both arms have the same losses to the last digit: what differs between them had no effect"
+    assert versus._identical(first, equal, [0, 1]) == (said,)
+    assert versus._identical(first, unlike, [0, 1]) == versus._identical(bare, blank, [0, 1]) == ()
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(math.nan, 1.0), (1.0, math.inf)])
+def test_a_ratio_of_an_arm_that_diverged_is_not_reproduced(ours: float, theirs: float) -> None:
+    found = quotient({1: ours}, {1: theirs}, metric="test_loss", value=1.0)
+    assert found.verdict is Verdict.NOT_REPRODUCED and "1 of 1 runs diverged" in found.reason
+
+
+def test_the_tolerance_of_a_ratio_is_a_share_of_the_published_one_and_its_border_counts_as_within() -> None:
+    for ours, expected in ((2500, True), (1500, True), (2501, False), (1499, False)):
+        found = quotient({1: ours}, {1: 1000}, value=2.0, tolerance=0.25).verdict
+        assert (found is Verdict.REPRODUCED) is expected
+    # an interval of times is as wide as it may be relative to their mean: 0.04 * 4.303 * sqrt(4/3) is 0.1988
+    assert timed(1.96, 2.0, 2.04, value=2.0).verdict is Verdict.REPRODUCED
+    assert timed(0.48, 0.5, 0.52, value=0.5).verdict is Verdict.INCONCLUSIVE

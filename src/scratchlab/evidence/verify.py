@@ -4,6 +4,7 @@ import hashlib
 import json
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -57,7 +58,7 @@ def _extract(path: Path, folder: Path) -> None:
             if MANIFEST not in names:
                 raise ValueError(f"bundle={path}: holds no {MANIFEST}; {MADE_BY}")
             archive.extractall(folder)
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, OSError) as error:
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError, OSError) as error:
         raise ValueError(f"bundle={path}: cannot be unpacked: {error}; {MADE_BY}") from None
 
 
