@@ -1,6 +1,7 @@
 """Findings that were published of one model and are asked of another: an answer, and never a verdict on the book."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ def test_findings_that_have_not_run_are_no_claims_that_have_not_run(tmp_path: Pa
     assert len(rows["findings"]) == metrics["findings"] > 10
     assert {row["verdict"] for row in rows["findings"]} == {"NOT_RUN"}
     assert "it needs SmolLM2 weights" in rows["findings"][0]["reason"]
-    assert all("findings: " in line for line in tables.not_run(rows["findings"]))
+    assert all(re.search(" findings?: ", line) for line in tables.not_run(rows["findings"]))
 
 
 def test_no_verdict_is_an_answer_and_every_verdict_has_one() -> None:
