@@ -22,7 +22,7 @@ from scratchlab.evidence.predictions import PREDICTIONS, SCORES
 from scratchlab.evidence.runs import RunRecord, read_run
 from scratchlab.matching import matches
 from scratchlab.progress import progress
-from scratchlab.runs import record, registry
+from scratchlab.runs import record
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,8 @@ class Entry(NamedTuple):
     seed: int
     status: str
     """As in `RunRecord`."""
-    task: str
+    about_records: bool
+    """Whether its task only reports on other records."""
     claims: bool
     """Whether it states claims of its own."""
     problems: Sequence[str]
@@ -70,10 +71,7 @@ class Found:
 
     @property
     def about_records(self) -> bool:
-        """Whether its task only reports on other records."""
-        if not self.entry.task:  # it has not ended: its configuration tells
-            return self.read().about_records
-        return registry.schema_of(self.entry.task).about_records
+        return self.entry.about_records
 
     @property
     def status(self) -> str:
@@ -231,7 +229,9 @@ def _derived(out: Path, stale: Mapping[Place, "_Stamp"]) -> Iterator[tuple[Found
         folder, stamp = out.joinpath(*place), stale[place]
         run, training = read_run(folder), record.trained_as(folder)
         problems = list(run.problems)
-        entry = Entry(run.name, run.seed, run.status, run.task, bool(run.claims), problems, training, costs.of(run))
+        entry = Entry(
+            run.name, run.seed, run.status, run.about_records, bool(run.claims), problems, training, costs.of(run)
+        )
         row = None
         if stamp.settled and all(map(str.isprintable, place)):
             facts = json.dumps(entry)
