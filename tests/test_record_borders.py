@@ -313,6 +313,33 @@ def test_fields_say_themselves_whether_they_count() -> None:
     assert outer().fast is True and Inner().place == "here" and outer().new == Inner()
 
 
+def test_a_mark_at_a_field_leaves_its_default_as_it_is() -> None:
+    @dataclass
+    class Marked:
+        must: int = bookkeeping()
+        place: str = bookkeeping("here")
+        places: list[str] = bookkeeping(default_factory=lambda: ["a"])
+        fast: bool = added(True, as_before=False)
+        size: int = added(3)
+        kinds: list[str] = added(default_factory=lambda: ["b"])
+
+    assert Marked(1) == Marked(1, "here", ["a"], True, 3, ["b"])
+    with pytest.raises(TypeError):
+        Marked()  # type: ignore[call-arg]
+    assert identity.marks(Marked) == identity.Marks(
+        ("must", "place", "places"), {"fast": False, "size": 3, "kinds": ["b"]}
+    )
+
+
+def test_which_training_a_folder_keeps_a_model_of(tmp_path: Path) -> None:
+    assert record.trained_as(tmp_path) is None
+    path = tmp_path / "checkpoint" / "trained.json"
+    path.parent.mkdir()
+    for text, expected in (('{"training": "abc"}', "abc"), ('{"training": 3}', None), ("[]", None), ('{"tr', None)):
+        path.write_text(text)
+        assert record.trained_as(tmp_path) == expected
+
+
 def test_values_become_json_s_and_nothing_else_does() -> None:
     flat = identity.flatten(outer(colour=Colour.blue, maybe=Inner(size=4)), "a.")
     assert flat["a.colour"] == "blue" and flat["a.inner.size"] == 3 and flat["a.maybe.size"] == 4

@@ -148,7 +148,8 @@ def _study(better: str, settings: DictConfig) -> "optuna.Study":
     samplers = {"tpe": optuna.samplers.TPESampler, "random": optuna.samplers.RandomSampler}
     if settings.sampler not in samplers:
         raise ValueError(f"hydra.sweeper.sampler={settings.sampler}; possible: {', '.join(samplers)}")
-    return optuna.create_study(direction=better, sampler=samplers[settings.sampler](seed=settings.sampler_seed))
+    sampler = samplers[settings.sampler](seed=settings.sampler_seed)
+    return optuna.create_study(direction=optuna.study.StudyDirection[better.upper()], sampler=sampler)
 
 
 def _planned(config: DictConfig, words: Sequence[tuple[str, ...]], first: int) -> list[Planned]:
