@@ -205,6 +205,7 @@ EQUAL: dict[tuple[str, str, str], str] = {
     ("evidence/verdicts/versus.py", "narrow = interval.half_width <= TIME_CAP * interval.value", "LtE -> Lt"): (
         "no half-width is a tenth of a mean to the last bit"
     ),
+    ("runs/identity.py", "@lru_cache(maxsize=4096)", "4096 -> 4097"): "how many answers are remembered",
     ("judging/parser.py", "PARSER = 3", "3 -> 4"): "a version number",
     ("evidence/verdicts/single.py", "if p >= CHANCE:", "GtE -> Gt"): "no count has a p of 0.05 to the last bit",
     (
