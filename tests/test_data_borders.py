@@ -135,9 +135,9 @@ def test_only_the_first_windows_of_each_part_are_taken_where_a_number_is_named()
     tokenizer: Any = SimpleNamespace(encode=lambda text: list(range(len(text))))
     config: Any = SimpleNamespace(train_fraction=0.5)
 
-    def made(**more: Any) -> dict[str, Any]:
-        sizes: dict[str, Any] = {"length": 4, "stride": 2, "batch_size": 2} | more
-        return corpus.loaders("x" * 26, config, tokenizer, **sizes)
+    def made(most: int | None = None) -> dict[str, Any]:
+        few = None if most is None else lambda there: min(there, most)
+        return corpus.loaders("x" * 26, config, tokenizer, length=4, stride=2, batch_size=2, few=few)
 
     # of 13 tokens, windows of four begin at 0, 2, 4, 6 and 8
     assert {name: len(loader.dataset) for name, loader in made().items()} == {"train": 5, "val": 5}

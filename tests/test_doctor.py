@@ -8,6 +8,7 @@ import torch
 from scratchlab.__main__ import run
 from scratchlab.assets import catalogue, fetch
 from scratchlab.launch import compose
+from scratchlab.runs import environment
 from scratchlab.tasks import doctor
 
 
@@ -55,7 +56,7 @@ def test_the_machine_is_looked_at_and_nothing_is_fetched_or_recorded(
     run(compose.compose(["task=doctor"]))
     shown = capsys.readouterr().out
     for line in (
-        torch.__version__,
+        environment.versions()["torch"],
         "threads",
         "bfloat16",
         "GPT-2 1558M",

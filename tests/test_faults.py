@@ -128,7 +128,16 @@ def stopped_line(monkeypatch: pytest.MonkeyPatch, *more: str) -> tuple[list[str]
 
 
 @pytest.mark.vocabulary
-@pytest.mark.parametrize("damage", ["empty", "half", "other", "shapes", "result"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param("empty", marks=pytest.mark.slow),
+        "half",
+        pytest.param("other", marks=pytest.mark.slow),
+        "shapes",
+        "result",
+    ],
+)
 def test_a_damaged_state_costs_what_it_held_and_is_named(
     damage: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -155,7 +164,7 @@ def test_a_damaged_state_costs_what_it_held_and_is_named(
 
 
 @pytest.mark.vocabulary
-@pytest.mark.parametrize("damage", ["trained.json", "model.safetensors"])
+@pytest.mark.parametrize("damage", ["trained.json", pytest.param("model.safetensors", marks=pytest.mark.slow)])
 def test_a_damaged_trained_model_is_trained_again_and_named(
     damage: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -206,7 +215,9 @@ def full_disk(*words: str, limit: int, cwd: Path) -> subprocess.CompletedProcess
 
 
 @pytest.mark.vocabulary
-@pytest.mark.parametrize(("limit", "recorded"), [(200_000, True), (5_000, True), (100, False)])
+@pytest.mark.parametrize(
+    ("limit", "recorded"), [(200_000, True), pytest.param(5_000, True, marks=pytest.mark.slow), (100, False)]
+)
 def test_a_full_disk_is_one_line_and_a_failed_record_where_one_can_be_written(
     limit: int, recorded: bool, tmp_path: Path
 ) -> None:

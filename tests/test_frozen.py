@@ -85,7 +85,9 @@ def test_training_on_what_is_kept_is_training(words: list[str], features: Path, 
     assert len(list(features.glob("*.bin"))) == 3
 
 
-@pytest.mark.parametrize("tune, position", [("last_block", "last"), ("last_two_blocks", "mean")])
+@pytest.mark.parametrize(
+    "tune, position", [pytest.param("last_block", "last", marks=pytest.mark.slow), ("last_two_blocks", "mean")]
+)
 def test_what_is_random_after_the_frozen_blocks_stays_as_it_is(
     tune: str, position: str, features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,11 +106,12 @@ def test_what_is_random_after_the_frozen_blocks_stays_as_it_is(
 @pytest.mark.parametrize(
     "words, reason",
     [
-        (["tune=lora"], "no block is frozen"),
+        pytest.param(["tune=lora"], "no block is frozen", marks=pytest.mark.slow),
         (["dropout=attention_only"], "random"),
-        (["compute.frozen_gigabytes=1e-6"], "more than compute.frozen_gigabytes=1e-06"),
+        pytest.param(
+            ["compute.frozen_gigabytes=1e-6"], "more than compute.frozen_gigabytes=1e-06", marks=pytest.mark.slow
+        ),
     ],
-    ids=" ".join,
 )
 def test_where_nothing_can_be_kept_the_numbers_are_those_without_to_the_bit(
     words: list[str], reason: str, features: Path, tmp_path: Path

@@ -173,7 +173,10 @@ VARIANTS = {
 }
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(
+    "variant",
+    [pytest.param(name, marks=() if name in ("base", "all three") else pytest.mark.slow) for name in VARIANTS],
+)
 def test_losses_and_the_first_answer_are_those_of_the_author_s_script(variant: str) -> None:
     chosen = dict(VARIANTS[variant])
     overrides = chosen.pop("overrides")
@@ -308,7 +311,9 @@ class Killed(BaseException):
     """Stands for whatever ends a process."""
 
 
-@pytest.mark.parametrize(("way", "kept"), [("sampling.temperature=0", 1), ("sampling.temperature=1", 3)])
+@pytest.mark.parametrize(
+    ("way", "kept"), [pytest.param("sampling.temperature=0", 1, marks=pytest.mark.slow), ("sampling.temperature=1", 3)]
+)
 def test_a_run_killed_while_answering_keeps_model_and_answers(
     way: str, kept: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -39,6 +39,7 @@ LAUNCHERS = [
         ),
     ),
 ]
+"""Where jobs run: here, in processes that tell nothing back, and in those of joblib."""
 
 
 def sweep(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -56,7 +56,7 @@ def run(*overrides: str) -> tuple[dict[str, Any], Path]:
     return result, record.folder_of(config)
 
 
-QUICK = (("classify", 0.5), ("instruct", 0.1), ("instruct", 1.0), ("pretrain", 0.9))
+QUICK = (("classify", 0.5), ("instruct", 1.0), ("pretrain", 0.9))
 """Tried in every test run; `kill_points.py` tries every place."""
 PLACES = [
     pytest.param(task, share, marks=() if (task, share) in QUICK else pytest.mark.slow)

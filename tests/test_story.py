@@ -180,7 +180,7 @@ TINY = ["weights=random", "model=gpt2_tiny"]
         ["task=count", "name='with a space & more'"],
     ],
 )
-@pytest.mark.parametrize("typed", [True, False])
+@pytest.mark.parametrize("typed", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_the_command_of_a_record_composes_to_its_fingerprint(words: list[str], typed: bool, tmp_path: Path) -> None:
     job = jobs.job([*words, f"out={tmp_path}"])
     for seed in (1, 2):

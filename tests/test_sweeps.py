@@ -88,8 +88,8 @@ def test_what_is_about_the_sweep_may_stand_anywhere_and_parts_keep_their_quotes(
     "words",
     [
         [*SMALL, "seed=1,2", "data.pad_to=none,64", "train.batch_size=1,8"],
-        [*SMALL, "tune=all,lora", "tracking.tags=[a],[b]", "train.lr=1e-3,1"],
-        ["task=instruct,pretrain", "seed=1,2"],
+        pytest.param([*SMALL, "tune=all,lora", "tracking.tags=[a],[b]", "train.lr=1e-3,1"], marks=pytest.mark.slow),
+        pytest.param(["task=instruct,pretrain", "seed=1,2"], marks=pytest.mark.slow),
         ["experiment=quickstart"],
         ["task=tokenize", "text=a,'b, c'"],
         [*SMALL, "+train.epochs=1,2"],
