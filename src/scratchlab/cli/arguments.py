@@ -1,12 +1,13 @@
 """What is done to the words of a command line before Hydra reads them."""
 
 from scratchlab.book import experiments
+from scratchlab.launch.words import SWEEP_KEYS
 from scratchlab.matching import matches
 
 LISTS = ("select", "seeds", "claim", "chapter", "exercise", "factors", "metrics")
 """Keys whose value is a list with commas, which Hydra would take for a sweep."""
 
-OF_THE_SWEEP = ("plan", "retry", "measure", "fail_fast", "launch")
+OF_THE_SWEEP = (*SWEEP_KEYS, "launch")
 """Keys that are about a sweep and not about its jobs, wherever they stand."""
 AND, PARTS = "+", "hydra.sweeper.parts"
 """What stands between the parts of a sweep, and where its sweeper is given them."""

@@ -19,8 +19,8 @@ from omegaconf import DictConfig
 from scratchlab.cli import listing, live, objective, outcome, sweep
 from scratchlab.cli.sweep_folder import Sweep
 from scratchlab.launch import jobs, plan, plan_table
-from scratchlab.launch.expansion import SWEEP_KEYS
 from scratchlab.launch.plan import Planned
+from scratchlab.launch.words import SWEEP_KEYS
 from scratchlab.matching import nearest
 from scratchlab.runs.config import Retry
 from scratchlab.runs.metric import Better
@@ -65,7 +65,7 @@ def run(config: DictConfig, launcher: Launcher) -> None:
                     return
                 _do(planned, folder, launcher, config)
             elif not config.plan:
-                _note(planned, folder)
+                sweep.note(planned, folder)
             asked += len(planned)
             best = _tell(study, trials, planned)
     if best is not None:
@@ -162,20 +162,13 @@ def _planned(config: DictConfig, words: Sequence[tuple[str, ...]], first: int) -
     ]
 
 
-def _note(planned: Sequence[Planned], folder: Sweep) -> None:
-    """What the sweep's folder holds of jobs that are not launched."""
-    for one in planned:
-        if one.copy_of is None:
-            sweep.entry_of(one).write(folder.folder)
-
-
 def _do(planned: Sequence[Planned], folder: Sweep, launcher: Launcher, config: DictConfig) -> None:
     """Launch those that are to run."""
-    _note(planned, folder)
+    waiting = sweep.note(planned, folder)
     folder.expect(live.expected(planned))
     for line in plan.left_out(planned):
         log.info("%s", line)
-    sweep.launch(launcher, [sweep.entry_of(one) for one in planned if one.runs], folder, config.hydra.sweeper)
+    sweep.launch(launcher, waiting, folder, config.hydra.sweeper)
 
 
 def _tell(study: "optuna.Study", trials: Sequence["optuna.Trial"], planned: Sequence[Planned]) -> Any:

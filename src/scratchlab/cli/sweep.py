@@ -3,7 +3,7 @@
 import logging
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -48,26 +48,31 @@ def run(config: DictConfig, launcher: Launcher) -> None:
     sweep = Sweep(Path(config.hydra.sweep.dir))
     sweep.begin(config.fail_fast)
     sweep.expect(live.expected(planned))
-    entries = [entry_of(one) for one in planned if one.copy_of is None]
-    for entry in entries:
-        entry.write(sweep.folder)
+    waiting = note(planned, sweep)
     if len(planned) > 1:
         for line in (plan.summary(planned), *plan.left_out(planned)):
             log.info("%s", line)
         log.info("%s", plan_table.total(planned))
-    by_number = {entry.number: entry for entry in entries}
     with asked_to_stop(sweep):
-        launch(launcher, [by_number[one.number] for one in planned if one.runs], sweep, config.hydra.sweeper)
+        launch(launcher, waiting, sweep, config.hydra.sweeper)
 
 
 def check(launcher: Launcher) -> None:
     """Let a launcher say what it lacks before anything is written; only ours can."""
-    check = getattr(launcher, "check", None)
-    if check is None:
+    its_own = getattr(launcher, "check", None)
+    if its_own is None:
         return
     told, outcome.SweepFolder.current = outcome.SweepFolder.current, None
-    check()
+    its_own()
     outcome.SweepFolder.current = told
+
+
+def note(planned: Sequence[Planned], sweep: Sweep) -> list[Entry]:
+    """Write down what the sweep knows of its jobs before they start; those that are to be launched."""
+    entries = {one.number: entry_of(one) for one in planned if one.copy_of is None}
+    for entry in entries.values():
+        entry.write(sweep.folder)
+    return [entries[one.number] for one in planned if one.runs]
 
 
 def entry_of(one: Planned) -> Entry:

@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -124,22 +124,32 @@ def of_kinds(out: Path | str, kinds: Collection[str], *, most: int) -> list[Foun
     know. `most`: of each kind on each device, and of those that are to be read.
     """
     out = Path(out)
-    unknown = _unknown(out)
-    known = index_file.of_kinds(out, kinds, costs.DEVICES, most) if unknown else Known({})
-    if unknown is None or known.damaged:
+    found = _looked_up(out, lambda: index_file.of_kinds(out, kinds, costs.DEVICES, most))
+    if found is None:
         return below(out, most=most)
-    places, listed = unknown
-    return list(_find(out, dict.fromkeys([*known.rows, *places]), known, (), listed, most=most).values())
+    places, known, listed = found
+    return list(_find(out, places, known, (), listed, most=most).values())
 
 
 def of_training(out: Path | str, training: str) -> list[Path]:
     """Folders that may keep the model of such a training; with an index, of no other training that is known."""
     out = Path(out)
-    unknown = _unknown(out)
-    known = index_file.of_training(out, training) if unknown else Known({})
-    if unknown is None or known.damaged:
+    found = _looked_up(out, lambda: index_file.of_training(out, training))
+    if found is None:
         return [out / name / run for name in _folders(out) for run in _folders(out / name)]
-    return [out.joinpath(*place) for place in dict.fromkeys([*known.rows, *unknown[0]])]
+    return [out.joinpath(*place) for place in found[0]]
+
+
+def _looked_up(out: Path, ask: Callable[[], Known]) -> tuple[list[Place], Known, dict[str, Listed]] | None:
+    """Places that may be what is asked for: those of the rows that the index gives, and those that have none.
+
+    With the rows, and the folders that have changed since. None: there is no index that could say so.
+    """
+    unknown = _unknown(out)
+    if unknown is None or (known := ask()).damaged:
+        return None
+    places, listed = unknown
+    return list(dict.fromkeys([*known.rows, *places])), known, listed
 
 
 def _unknown(out: Path) -> tuple[list[Place], dict[str, Listed]] | None:

@@ -39,26 +39,29 @@ class Estimates:
 
     def __init__(self, jobs: Sequence[Job], *, measured: bool = False) -> None:
         """`measured`: run such parts."""
+        self._kind = {job.folder: kind_of(job) for job in jobs}
         self._kinds: dict[str, list[Cost]] = {}
         self._measured: dict[str, Cost] = {}
         asked: dict[Path, set[str]] = {}
         for job in jobs:
-            asked.setdefault(Path(job.config.out), set()).add(kind_of(job))
+            asked.setdefault(Path(job.config.out), set()).add(self._kind[job.folder])
         for out, kinds in asked.items():
             for one in sorted(index.of_kinds(out, kinds, most=MOST_READ), key=lambda one: one.written, reverse=True):
                 if cost := one.entry.cost:
                     self._kinds.setdefault(cost.kind, []).append(cost)
         if measured:
-            unknown = {kind_of(job): job for job in jobs if not self.of(job).device}
+            unknown = {self._kind[job.folder]: job for job in jobs if not self.of(job).device}
             self._measured = measure.costs_of(unknown)
 
     def of(self, job: Job) -> Estimate:
-        runs = self._kinds.get(kind_of(job), [])
+        """Of one of the jobs."""
+        kind = self._kind[job.folder]
+        runs = self._kinds.get(kind, [])
         device = job.config.compute.device
         wanted = device.name if device is not Device.auto else next((run.device_class for run in runs), "")
         runs = [run for run in runs if run.device_class == wanted]
         told_by = Estimate.told_by
-        if not runs and (part := self._measured.get(kind_of(job))):
+        if not runs and (part := self._measured.get(kind)):
             runs, told_by = [part], "parts of runs"
         if not runs:
             return Estimate()

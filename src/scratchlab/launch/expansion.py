@@ -12,8 +12,7 @@ from itertools import product
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Sweep
 
-SWEEP_KEYS = ("plan", "retry", "fail_fast", "measure")
-"""Keys that are about the sweep and not about its jobs."""
+from scratchlab.launch.words import SWEEP_KEYS
 
 
 def expand(

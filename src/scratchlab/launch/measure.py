@@ -64,7 +64,7 @@ def _run(parts: Mapping[str, tuple[Job, Debug]], folder: Path) -> dict[str, _Par
 def _words(job: Job, debug: Debug, folder: Path) -> list[str]:
     own = {"debug": debug.name, "out": value(folder), "tracking.mode": "none"}
     if identity.flatten(job.config).get(costs.EPOCHS):
-        own["train.epochs"] = "1"
+        own[costs.EPOCHS] = "1"
     given = [word for word in job.overrides if word.lstrip("+").partition("=")[0] not in own]
     return [*given, *(f"{key}={word}" for key, word in own.items())]
 

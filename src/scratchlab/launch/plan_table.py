@@ -4,8 +4,8 @@ import shlex
 from collections.abc import Sequence
 
 from scratchlab.launch import jobs, plan
-from scratchlab.launch.expansion import SWEEP_KEYS
 from scratchlab.launch.plan import Planned
+from scratchlab.launch.words import SWEEP_KEYS
 from scratchlab.report.terminal import say
 from scratchlab.runs.config import Run
 

@@ -4,6 +4,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+SWEEP_KEYS = ("plan", "retry", "fail_fast", "measure")
+"""Keys that are about the sweep and not about its jobs."""
+
 _NO_TEXT = ("true", "false", "null", "nan", "inf")
 """Words that an override would not take for text."""
 

@@ -130,8 +130,8 @@ def _once(lines: Sequence[Sequence[str]], at: int) -> list[list[str]]:
     """The lines, a long reason only where it is first given for an experiment; the files beside the page repeat it."""
     said: dict[tuple[str, str], str] = {}
     found: list[list[str]] = []
-    for name, what, *_ in lines:
-        line = list(lines[len(found)])
+    for line in map(list, lines):
+        name, what = line[:2]
         first = said.setdefault((name, line[at]), what)
         if first != what and len(line[at]) > LONG:
             line[at] = f"as for {first}"
