@@ -99,16 +99,22 @@ def end_jobs(cwd: Path, launcher: str, *, last: bool) -> None:
     last kill they go, or they would be running when it is given for the last time.
     """
     if launcher == "slurm":
-        if last:
-            subprocess.run(["scancel", "--me", "--state=PENDING"], check=True)
         for process in running(cwd):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
     deadline = time.monotonic() + 60
-    while (launcher == "ray" or last) and running(cwd):
+    while (launcher == "ray" or last) and (running(cwd) or (launcher == "slurm" and _end_queue())):
         if time.monotonic() > deadline:
             raise TimeoutError(f"jobs of a sweep that was killed run on: {running(cwd)}")
         time.sleep(0.1)
+
+
+def _end_queue() -> bool:
+    """Take back what waits in Slurm's queue and kill what runs, also what still loads; whether there was any."""
+    queue = subprocess.run(["squeue", "--me", "--noheader"], check=True, capture_output=True)
+    for what in (["--state=PENDING"], ["--state=RUNNING", "--signal=KILL", "--full"]):
+        subprocess.run(["scancel", "--me", *what], check=False, capture_output=True)  # it may have ended by itself
+    return bool(queue.stdout.strip())
 
 
 def running(cwd: Path) -> list[int]:
