@@ -43,7 +43,7 @@ def test_a_part_of_a_split_has_its_longest_text() -> None:
 def test_what_grows_with_the_data_goes_on_growing(
     seconds: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of a run whose loading takes 2 seconds; a small part is followed by a large one, a long one by a smaller."""
+    """Of a run that reads for 2 seconds; a small part is followed by a large one, a long one by a smaller."""
     asked: list[Debug] = []
 
     def run(parts: Mapping[str, tuple[jobs.Job, Debug]], folder: Path) -> dict[str, Any]:
@@ -56,13 +56,14 @@ def test_what_grows_with_the_data_goes_on_growing(
         return found
 
     monkeypatch.setattr(measure, "_run", run)
+    monkeypatch.setattr(measure, "_loading", lambda: 4.0)
     three, one, nothing = (
         jobs.job([*words, f"out={tmp_path}"]) for words in (WORDS, [*WORDS, "train.epochs=1"], ["task=tokenize"])
     )
     estimates = Estimates([three, one, nothing], measured=True)
     assert asked == [Debug.eighth, Debug.half if seconds < measure.SHORT else Debug.sixteenth]
-    assert estimates.of(one).seconds == pytest.approx(2.0 + 8 * (seconds - 2.0))
-    assert estimates.of(three).seconds == pytest.approx(2.0 + 3 * 8 * (seconds - 2.0))
+    assert estimates.of(one).seconds == pytest.approx(4.0 + 2.0 + 8 * (seconds - 2.0))
+    assert estimates.of(three).seconds == pytest.approx(4.0 + 2.0 + 3 * 8 * (seconds - 2.0))
     assert (estimates.of(one).memory, estimates.of(one).told_by) == (7, "parts of runs")
     assert estimates.of(nothing).seconds is None, "only trainings are measured"
 

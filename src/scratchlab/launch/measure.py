@@ -1,10 +1,14 @@
 """How long a job takes that no finished run tells of: two parts of it are run, and what grows goes on growing.
 
-A part has the same share of every split and one epoch. What does not grow with the data, as loading, is in both alike.
+A part has the same share of every split and one epoch. What does not grow with the data, as reading it, is in both
+alike. Parts are run by a process that has loaded its modules; what that takes a Python started anew is added.
 """
 
 import logging
+import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +48,17 @@ def costs_of(unknown: Mapping[str, Job]) -> dict[str, Cost]:
         first = _run({kind: (job, Debug.eighth) for kind, job in training.items()}, Path(folder))
         next_ = {kind: Debug.half if part.cost.seconds < SHORT else Debug.sixteenth for kind, part in first.items()}
         second = _run({kind: (training[kind], share) for kind, share in next_.items()}, Path(folder))
-    return {kind: _whole(kind, first[kind], part) for kind, part in second.items()}
+    loading = _loading() if second else 0.0
+    return {kind: _whole(kind, first[kind], part, loading) for kind, part in second.items()}
+
+
+def _loading() -> float:
+    """Seconds by the clock that a Python takes to load what parts find loaded."""
+    if not warm.FORKS:
+        return 0.0
+    begun = time.perf_counter()
+    subprocess.run([sys.executable, "-c", f"from {warm.MODULE} import load; load()"], check=True)
+    return time.perf_counter() - begun
 
 
 def _run(parts: Mapping[str, tuple[Job, Debug]], folder: Path) -> dict[str, _Part]:
@@ -69,7 +83,7 @@ def _words(job: Job, debug: Debug, folder: Path) -> list[str]:
     return [*given, *(f"{key}={word}" for key, word in own.items())]
 
 
-def _whole(kind: str, one: _Part, other: _Part) -> Cost:
+def _whole(kind: str, one: _Part, other: _Part, loading: float) -> Cost:
     small, large = sorted((one, other), key=lambda part: part.share)
     times = (1 - large.share) / (large.share - small.share)
 
@@ -78,6 +92,6 @@ def _whole(kind: str, one: _Part, other: _Part) -> Cost:
 
     return large.cost._replace(
         kind=kind,
-        seconds=drawn_out(small.cost.seconds, large.cost.seconds),
+        seconds=loading + drawn_out(small.cost.seconds, large.cost.seconds),
         training=drawn_out(small.cost.training, large.cost.training),
     )
