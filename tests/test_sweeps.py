@@ -101,14 +101,14 @@ def test_jobs_composed_together_are_those_composed_one_by_one(words: list[str]) 
     with jobs.at_hand():
         for quick, split in zip(many.compose_all(splits), splits, strict=True):
             try:
-                assert quick == jobs.job(split)
-            except AssertionError:
-                raise
+                wanted = compose.by_hydra(list(split))
             except Exception as error:
                 assert isinstance(quick, Exception) and (type(quick), str(quick)) == (type(error), str(error))
+                continue
+            assert isinstance(quick, jobs.Job) and quick.config == wanted and quick == jobs.job(split)
 
 
-def test_what_chapter_6_compares_is_composed_once_an_experiment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hydra_composes_once_what_jobs_share_and_nothing_of_what_files_say(monkeypatch: pytest.MonkeyPatch) -> None:
     composed: list[list[str]] = []
     untyped = compose.untyped
 
@@ -117,9 +117,12 @@ def test_what_chapter_6_compares_is_composed_once_an_experiment(monkeypatch: pyt
         return untyped(words)
 
     monkeypatch.setattr(compose, "untyped", counted)
-    found = many.compose_all(jobs.split(["task=classify", "experiment=glob(ch06_*)", "seed=123,124,125"]))
+    table = ["task=classify", "experiment=glob(ch06_*)", "seed=123,124,125"]
+    found = many.compose_all(jobs.split(table))
     names = {one.config.name for one in found if isinstance(one, jobs.Job)}
-    assert len(found) == 3 * len(names) == 3 * len(composed) > 50
+    assert len(found) == 3 * len(names) > 50 and composed == []
+    beyond = [*SMALL, "launch=parallel", "seed=1,2,3"]
+    assert len(many.compose_all(jobs.split(beyond))) == 3 and len(composed) == 1
 
 
 @pytest.mark.vocabulary

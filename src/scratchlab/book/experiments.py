@@ -106,8 +106,9 @@ def paths() -> dict[str, Path]:
     Raises:
         ValueError: a file where the command is called has the name of another one of the package.
     """
-    built_in = {path.stem: path for path in resource("experiments").glob("*.yaml")}
-    own = {path.stem: path for path in (Path.cwd() / "experiments").glob("*.yaml")}
+    package, here = resource("experiments"), Path.cwd() / "experiments"
+    built_in = {path.stem: path for path in package.glob("*.yaml")}
+    own = {} if here.resolve() == package.resolve() else {path.stem: path for path in here.glob("*.yaml")}
     for name in sorted(set(built_in) & set(own)):
         ours, theirs = own.pop(name), built_in[name]
         if ours.resolve() != theirs.resolve() and ours.read_bytes() != theirs.read_bytes():

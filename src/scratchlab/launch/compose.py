@@ -17,6 +17,7 @@ from omegaconf.errors import MissingMandatoryValue
 
 from scratchlab.book import experiments
 from scratchlab.files import dotted
+from scratchlab.launch import quick
 from scratchlab.launch.options import CONF
 from scratchlab.runs.checks import check
 from scratchlab.runs.config import Run
@@ -124,6 +125,14 @@ def untyped(overrides: list[str]) -> DictConfig:
 
 def compose(overrides: list[str]) -> Run:
     """Compose a run from overrides as they stand on the command line; for tests and for tools that plan runs."""
+    try:
+        return quick.compose(overrides)
+    except Exception:  # Hydra composes what is beyond it, and says best what is wrong
+        return by_hydra(overrides)
+
+
+def by_hydra(overrides: list[str]) -> Run:
+    """The same, whatever the overrides are, and slowly."""
     composed = untyped(overrides)
     return typed(composed, composed.hydra.runtime.choices.task)
 
