@@ -14,9 +14,9 @@ from scratchlab.runs.registry import TASKS
 
 OF_RUNS = ("classify", "pretrain", "instruct", "generate", "chat", "judge")
 VALUES = {
-    "classify": ["position=first", "data.pad_to=none", "train.lr=1e-3", "mask_future=false", "tracking.tags=[a,b]"],
-    "pretrain": ["model.context_length=64", "train.warmup=0.1", "sampling.top_k=5", "start_context='a, b'"],
-    "instruct": ["masking=all", "train.batch_size=2", "judge.model=other", "prompt.input=''"],
+    "classify": ["position=first", "data.pad_to=64", "train.lr=1e-3", "model.causal=false", "tracking.tags=[a,b]"],
+    "pretrain": ["model.context_length=64", "train.warmup=2", "sampling.top_k=5", "start_context='a, b'"],
+    "instruct": ["mask_instruction=true", "train.batch_size=2", "judge.seed=1", "prompt.input='{input}, b'"],
 }
 
 
@@ -76,12 +76,12 @@ def test_a_sample_of_them_is() -> None:
 @pytest.mark.parametrize("task", VALUES)
 def test_options_and_values_together_are_what_hydra_composes(task: str) -> None:
     draw = random.Random(task)
+    own = [group for group in experiments.task_options(task) if group != "weights"]
     held = 0
-    for _ in range(40):
-        chosen = draw.sample([words[1] for words in CHOSEN if words[0] == f"task={task}"], 2)
-        values = draw.sample(VALUES[task], draw.randrange(1, 4))
-        held += hold([f"task={task}", "weights=random", *chosen, *values])
-    assert held
+    for _ in range(25):
+        chosen = [f"{group}={draw.choice(options(group))}" for group in draw.sample(own, 2)]
+        held += hold([f"task={task}", "weights=random", *chosen, *draw.sample(VALUES[task], 3)])
+    assert held > 5
 
 
 @pytest.mark.parametrize(
