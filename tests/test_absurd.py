@@ -45,7 +45,7 @@ def refused(words: list[str]) -> str | None:
     return None
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=25, deadline=None, derandomize=True)
 @given(st.sampled_from(NUMBERS), st.sampled_from([*ODD, *TEXTS]))
 def test_any_number_of_any_task_is_taken_or_refused_in_one_line(number: tuple[str, str, bool], value: str) -> None:
     task, key, _ = number

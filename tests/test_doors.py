@@ -90,7 +90,7 @@ TEXTS = st.one_of(
 VALUES = st.one_of(NUMBERS, TEXTS, st.none(), st.booleans(), st.just([]), st.lists(NUMBERS, max_size=3))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 @given(leaf=st.sampled_from(LEAVES), value=VALUES)
 def test_any_value_of_any_key_composes_or_gives_one_clear_error(leaf: tuple[str, str, Any], value: Any) -> None:
     task, key, _ = leaf
@@ -110,8 +110,11 @@ def refused(task: str, key: str, value: Any) -> str:
     return ""
 
 
-def test_no_number_of_any_task_may_be_infinite_or_none() -> None:
+@pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_no_number_of_any_task_may_be_infinite_or_none(every: bool) -> None:
     numbers = [(task, key) for task, key, kind in LEAVES if kind in (int, float)]
+    if not every:  # a key that many tasks share is tried with one of them
+        numbers = [(task, key) for key, task in {key: task for task, key in numbers}.items()]
     for (task, key), value in zip(numbers, cycle((float("nan"), float("inf"), float("-inf")))):  # noqa: B905
         assert key.split(".")[-1] in refused(task, key, value), (task, key, value)
 

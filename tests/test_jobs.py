@@ -172,7 +172,9 @@ def test_the_missing_run_of_a_claim_is_made_and_then_judged(tmp_path: Path) -> N
 
 
 @pytest.mark.vocabulary
-@pytest.mark.parametrize("launcher", LAUNCHERS)
+@pytest.mark.parametrize(
+    "launcher", ["basic", *(pytest.param(*one.values, marks=[*one.marks, pytest.mark.slow]) for one in LAUNCHERS[1:])]
+)
 def test_every_failed_job_is_told_and_the_others_are_tabled(launcher: str, tmp_path: Path) -> None:
     words = [*CLASSIFY, f"hydra/launcher={launcher}", "model.context_length=64,8,72,9"]
     words += ["hydra.sweeper.max_batch_size=2"]  # a failure does not end the sweep with its batch either

@@ -9,6 +9,7 @@ import pytest
 NOTEBOOK = Path(__file__).parents[1] / "docs" / "from_sweep_to_verdict.ipynb"
 
 
+@pytest.mark.slow
 @pytest.mark.vocabulary
 def test_the_notebook_goes_from_a_sweep_to_a_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reason = "not installed: pip install -e '.[dev]'"

@@ -153,7 +153,8 @@ def start_training(cwd: Path, epochs: int) -> tuple[subprocess.Popen[str], list[
 
 @pytest.mark.vocabulary
 @pytest.mark.parametrize(
-    "number", [signal.SIGTERM, signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+    "number",
+    [signal.SIGKILL, *(pytest.param(asks, marks=pytest.mark.slow) for asks in (signal.SIGTERM, signal.SIGINT))],
 )
 def test_a_killed_run_leaves_a_readable_record_or_none_and_can_be_run_again(number: int, tmp_path: Path) -> None:
     process, words = start_training(tmp_path, epochs=12)

@@ -167,7 +167,7 @@ METRICS = ("test_accuracy", "val_accuracy", "train_loss", "train_seconds", "judg
 KINDS = st.sampled_from(["score", "count", "close", "exact", "relation", "ratio"])
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.dictionaries(st.sampled_from(FIELDS), ANY, max_size=3),
     st.dictionaries(st.sampled_from(METRICS), ANY, max_size=3),

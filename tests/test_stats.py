@@ -10,7 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.stats
+from hypothesis import given
+from hypothesis import strategies as st
 from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
+from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.weightstats import ttost_paired
@@ -379,6 +382,11 @@ def test_holm_gives_the_textbook_example():
     # four hypotheses with p 0.01, 0.04, 0.03, 0.005: times 3, (1), 2, 4, made monotone
     assert stats.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx((0.03, 0.06, 0.06, 0.02))
     assert stats.holm([0.5, 0.9]) == (1.0, 1.0) and stats.holm([0.02]) == (0.02,)
+
+
+@given(st.lists(st.one_of(st.floats(0, 1), st.sampled_from([0.0, 0.01, 0.05, 1.0])), min_size=1, max_size=12))
+def test_holm_is_that_of_statsmodels_to_the_bit(ps):
+    assert stats.holm(ps) == tuple(map(float, multipletests(ps, method="holm")[1]))
 
 
 def test_the_binomial_test_is_conovers_example():

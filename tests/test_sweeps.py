@@ -93,6 +93,7 @@ def test_what_is_about_the_sweep_may_stand_anywhere_and_parts_keep_their_quotes(
         ["experiment=quickstart"],
         ["task=tokenize", "text=a,'b, c'"],
         [*SMALL, "+train.epochs=1,2"],
+        [*SMALL, "train.epochs=${seed}", "seed=0,1,-1,2"],
         [*SMALL, "train.epochs=1,x", "position=first,frist"],
     ],
 )

@@ -163,6 +163,7 @@ def test_a_run_whose_w_and_b_was_killed_is_whole_and_is_replayed_until_both_side
     assert line["so"] == "rows that differ: 1 of 3; rows that the record has not: 4 of 3"
 
 
+@pytest.mark.slow
 def test_a_server_that_nobody_reaches_costs_the_run_nothing_and_is_told_in_the_record(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,6 +191,7 @@ def test_a_folder_that_w_and_b_cannot_write_is_named_in_the_record(
     assert now is not None and Path(now.place).is_relative_to(tmp_path / "elsewhere")
 
 
+@pytest.mark.slow
 def test_online_a_run_that_goes_on_continues_its_w_and_b_run_and_what_is_missing_or_differs_is_sent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -127,7 +127,7 @@ def compose(overrides: list[str]) -> Run:
     """Compose a run from overrides as they stand on the command line; for tests and for tools that plan runs."""
     try:
         return quick.compose(overrides)
-    except Exception:  # Hydra composes what is beyond it, and says best what is wrong
+    except quick.NotQuickly:
         return by_hydra(overrides)
 
 

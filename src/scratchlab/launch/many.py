@@ -11,8 +11,6 @@ from scratchlab.launch.quick import NotQuickly
 from scratchlab.runs import record
 
 Words = tuple[str, ...]
-LOOKED_INTO = 20
-"""Jobs with mistakes that are composed once more, as slowly as Hydra does, for the best message."""
 
 
 def compose_all(splits: Sequence[Words], first: Words = ()) -> list[Job | Exception]:
@@ -21,35 +19,33 @@ def compose_all(splits: Sequence[Words], first: Words = ()) -> list[Job | Except
     The same as `jobs.job` gives for each of them.
     """
     bases: dict[Words, tuple[str, quick.Values] | None] = {}
-    """By the words that choose options, what these say; None where they cannot be composed."""
+    """By the words that choose options, what `_said` gives."""
     found: list[Job | Exception] = []
     known: dict[tuple[Words, str], Exception] = {}
     """What Hydra said of a word that has no place in what it composed from others."""
     values_are = {word: quick.sets_value(word) for word in {word for words in splits for word in words}}
-    wrong = 0
     with jobs.at_hand():
         for words in splits:
             base = tuple(word for word in words if not values_are[word])
             if base not in bases:
                 bases[base] = _said((*first, *base))
-            told: Exception
             try:
                 found.append(_job(words, bases[base], [word for word in words if values_are[word]]))
                 continue
             except NotQuickly as slow:
-                place, told = (base, slow.word), known.get((base, slow.word), slow)
-            except Exception as error:
-                place, told = None, error
-            wrong += place is None
-            if isinstance(told, NotQuickly) or (place is None and wrong <= LOOKED_INTO):
+                place = (base, slow.word)
+            except ValueError as error:
+                if type(error) is ValueError:
+                    found.append(error)
+                    continue
+                place = (base, " ".join(words))
+            if place not in known:
                 try:
                     found.append(dataclasses.replace(jobs.job((*first, *words)), overrides=words))
                     continue
                 except Exception as error:
-                    told = error
-                if place is not None:
-                    known[place] = told
-            found.append(told)
+                    known[place] = error
+            found.append(known[place])
     return found
 
 
@@ -58,19 +54,27 @@ def _job(words: Words, base: tuple[str, quick.Values] | None, values: Sequence[s
     if base is None:
         raise NotQuickly
     task, said = base
+    if not task:
+        raise NotQuickly(" ".join(words))
     config = quick.of_task(task).run(said, values)
     return Job(words, config, record.folder_of(config), jobs.choices(words, type(config)))
 
 
 def _said(words: Words) -> tuple[str, quick.Values] | None:
-    """The task, and what the options say that words choose; by Hydra where it has to be asked."""
+    """The task, and what the options say that words choose; by Hydra where it has to be asked.
+
+    No task where what they say depends on values of the job; None where they cannot be composed, whatever these are.
+    """
     try:
         return quick.of_options(words)
-    except NotQuickly:
+    except Exception:  # also what is wrong, which Hydra says best
         pass
     try:
         composed = compose.untyped(list(words))
-        values = quick.spread(OmegaConf.to_container(compose.own(composed), resolve=False))
-    except Exception:  # said for the job, with its values
+    except Exception:
         return None
+    try:
+        values = quick.spread(OmegaConf.to_container(compose.own(composed), resolve=False))
+    except NotQuickly:
+        return "", {}
     return compose.choices_of(composed)["task"], {key: value for key, value in values.items() if value != quick.MISSING}

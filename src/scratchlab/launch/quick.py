@@ -45,12 +45,17 @@ def compose(words: Iterable[str]) -> Run:
 
     Raises:
         NotQuickly: Hydra has to be asked.
-        ValueError: values that do not go together; other errors as well.
+        ValueError: values that do not go together, as Hydra's composition ends too.
     """
     words = tuple(words)
     are = {word: sets_value(word) for word in words}
-    task, said = of_options(tuple(word for word in words if not are[word]))
-    return copy.deepcopy(of_task(task).run(said, [word for word in words if are[word]]))
+    try:
+        task, said = of_options(tuple(word for word in words if not are[word]))
+        return copy.deepcopy(of_task(task).run(said, [word for word in words if are[word]]))
+    except Exception as error:
+        if type(error) is ValueError:
+            raise
+        raise NotQuickly from error
 
 
 def sets_value(word: str) -> bool:
@@ -71,29 +76,28 @@ def of_options(words: Iterable[str]) -> tuple[str, Values]:
     experiment = experiments.read_named(typed["experiment"]) if "experiment" in typed else None
     if experiment is None and "experiment" in typed:
         raise NotQuickly
+    chosen = _overridden(experiment.content.get("defaults", []) if experiment else []) | typed
+    task, debug = chosen.setdefault("task", "list"), chosen.setdefault("debug", "none")
+    met: set[str] = {"experiment"}
+    parts = [*_of_file("task", task, chosen, met)]
+    parts += [spread({"name": experiment.name} | experiment.content)] if experiment else []
+    parts += [*_of_file("launch", "local", chosen, met), *_of_file("debug", debug, chosen, met)]
+    if (CONF / "debug" / "of_task" / f"{debug}_{task}.yaml").exists():
+        parts += _of_file("debug/of_task", f"{debug}_{task}", chosen, met)
+    if set(chosen) - met:
+        raise NotQuickly  # the task does not choose from such a group
+    return task, {key: value for part in parts for key, value in part.items()}
+
+
+def _overridden(defaults: Iterable[Any]) -> dict[str, str]:
+    """The options that an experiment chooses, by group."""
     chosen: dict[str, str] = {}
-    for entry in experiment.content.get("defaults", []) if experiment else []:
+    for entry in defaults:
         ((key, option),) = entry.items() if isinstance(entry, dict) and len(entry) == 1 else [("", "")]
         if not key.startswith("override /") or not isinstance(option, str):
             raise NotQuickly
         chosen[key.removeprefix("override /")] = option
-    chosen |= typed
-    task, debug = chosen.setdefault("task", "list"), chosen.setdefault("debug", "none")
-    met: set[str] = {"experiment"}
-    said: Values = {}
-    for part in _of_file("task", task, chosen, met):
-        said |= part
-    if experiment:
-        said |= spread({"name": experiment.name} | experiment.content)
-    for group, option in (("launch", chosen.get("launch", "local")), ("debug", debug)):
-        for part in _of_file(group, option, chosen, met):
-            said |= part
-    if (CONF / "debug" / "of_task" / f"{debug}_{task}.yaml").exists():
-        for part in _of_file("debug/of_task", f"{debug}_{task}", chosen, met):
-            said |= part
-    if set(chosen) - met:
-        raise NotQuickly  # the task does not choose from such a group
-    return task, said
+    return chosen
 
 
 def _of_file(group: str, option: str, chosen: dict[str, str], met: set[str], package: str = "") -> Iterator[Values]:
@@ -185,7 +189,7 @@ class Typed:
             override = parsed(word)
             key = override.key_or_group
             plain = override.type is OverrideType.CHANGE and override.package is None and key in self._leaves
-            if not plain or override.is_sweep_override() or key in WHOLE or key in given:
+            if not plain or override.is_sweep_override() or key in WHOLE:
                 raise NotQuickly(word)
             given.add(key)
             wanted[key] = self._value(key, override.value(), word)
