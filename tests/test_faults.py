@@ -216,7 +216,8 @@ def full_disk(*words: str, limit: int, cwd: Path) -> subprocess.CompletedProcess
 
 @pytest.mark.vocabulary
 @pytest.mark.parametrize(
-    ("limit", "recorded"), [(200_000, True), pytest.param(5_000, True, marks=pytest.mark.slow), (100, False)]
+    ("limit", "recorded"),
+    [*(pytest.param(some, True, marks=pytest.mark.slow) for some in (200_000, 5_000)), (100, False)],
 )
 def test_a_full_disk_is_one_line_and_a_failed_record_where_one_can_be_written(
     limit: int, recorded: bool, tmp_path: Path

@@ -1,5 +1,6 @@
 """scratchlab.stats against worked examples, scipy, statsmodels and simulated studies."""
 
+import gc
 import itertools
 import math
 import os
@@ -386,7 +387,9 @@ def test_holm_gives_the_textbook_example():
 
 @given(st.lists(st.one_of(st.floats(0, 1), st.sampled_from([0.0, 0.01, 0.05, 1.0])), min_size=1, max_size=12))
 def test_holm_is_that_of_statsmodels_to_the_bit(ps):
-    assert stats.holm(ps) == tuple(map(float, multipletests(ps, method="holm")[1]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gc, "collect", lambda: 0)  # what makes theirs slow
+        assert stats.holm(ps) == tuple(map(float, multipletests(ps, method="holm")[1]))
 
 
 def test_the_binomial_test_is_conovers_example():
