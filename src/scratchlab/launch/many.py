@@ -53,10 +53,10 @@ def _job(words: Words, base: tuple[str, quick.Values] | None, values: Sequence[s
     """A job with these values; raises what `quick.Typed.run` does."""
     if base is None:
         raise NotQuickly
-    task, said = base
+    task, values_of_base = base
     if not task:
         raise NotQuickly(" ".join(words))
-    config = quick.of_task(task).run(said, values)
+    config = quick.of_task(task).run(values_of_base, values)
     return Job(words, config, record.folder_of(config), jobs.choices(words, type(config)))
 
 
@@ -66,7 +66,7 @@ def _said(words: Words) -> tuple[str, quick.Values] | None:
     No task where what they say depends on values of the job; None where they cannot be composed, whatever these are.
     """
     try:
-        return quick.of_options(words)
+        return _typed(*quick.of_options(words))
     except Exception:  # also what is wrong, which Hydra says best
         pass
     try:
@@ -74,7 +74,11 @@ def _said(words: Words) -> tuple[str, quick.Values] | None:
     except Exception:
         return None
     try:
-        values = quick.spread(OmegaConf.to_container(compose.own(composed), resolve=False))
+        said = quick.spread(OmegaConf.to_container(compose.own(composed), resolve=False))
+        return _typed(compose.choices_of(composed)["task"], {k: v for k, v in said.items() if v != quick.MISSING})
     except NotQuickly:
         return "", {}
-    return compose.choices_of(composed)["task"], {key: value for key, value in values.items() if value != quick.MISSING}
+
+
+def _typed(task: str, said: quick.Values) -> tuple[str, quick.Values]:
+    return task, quick.of_task(task).values(said)

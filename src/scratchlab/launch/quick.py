@@ -51,7 +51,8 @@ def compose(words: Iterable[str]) -> Run:
     are = {word: sets_value(word) for word in words}
     try:
         task, said = of_options(tuple(word for word in words if not are[word]))
-        return copy.deepcopy(of_task(task).run(said, [word for word in words if are[word]]))
+        typed = of_task(task)
+        return copy.deepcopy(typed.run(typed.values(said), [word for word in words if are[word]]))
     except Exception as error:
         if type(error) is ValueError:
             raise
@@ -176,23 +177,23 @@ class Typed:
         """Values that the example has otherwise than its type."""
         self._known: dict[tuple[str, str], Any] = {}
 
-    def run(self, said: Values, words: Iterable[str] = ()) -> Run:
-        """The run with what files and then words say; others made here may share parts of it.
+    def values(self, said: Values) -> Values:
+        """What files say, as the types of the keys have it.
 
         Raises:
-            NotQuickly: one of the values, or their place, is more than this knows.
+            NotQuickly: one of the values, or its place, is more than this knows.
+        """
+        return {key: self._value(key, value) for key, value in said.items()}
+
+    def run(self, values: Values, words: Iterable[str] = ()) -> Run:
+        """The run with what `values` gave and what words say; others made here may share parts of it.
+
+        Raises:
+            NotQuickly: one of the words is more than this knows.
             ValueError: values that do not go together.
         """
-        wanted = {key: self._value(key, value) for key, value in said.items()}
-        given: set[str] = set()
-        for word in words:
-            override = parsed(word)
-            key = override.key_or_group
-            plain = override.type is OverrideType.CHANGE and override.package is None and key in self._leaves
-            if not plain or override.is_sweep_override() or key in WHOLE:
-                raise NotQuickly(word)
-            given.add(key)
-            wanted[key] = self._value(key, override.value(), word)
+        given = dict(map(self._said_by, words))
+        wanted = {**values, **given}
         if not self._needed <= {key.partition(".")[0] for key in wanted}:
             raise NotQuickly(" ".join(given))
         if self._example is None:
@@ -204,11 +205,21 @@ class Typed:
             assert isinstance(config, Run)
             self._example, self._set = config, wanted
             return config
-        changed = {key: wanted.get(key, self._leaves[key]) for key in {**self._set, **wanted}}
+        before, after = {**self._leaves, **self._set}, {**self._leaves, **wanted}
+        # the values of a key that are the same are one object, see `_value`
+        changed = {key: after[key] for key in {**self._set, **wanted} if after[key] is not before[key]}
         if MISSING in changed.values():
             raise NotQuickly(" ".join(given))
         check({key: value for key, value in changed.items() if key not in WHOLE})
         return _replaced(self._example, changed)
+
+    def _said_by(self, word: str) -> tuple[str, Any]:
+        override = parsed(word)
+        key = override.key_or_group
+        plain = override.type is OverrideType.CHANGE and override.package is None and key in self._leaves
+        if not plain or override.is_sweep_override() or key in WHOLE:
+            raise NotQuickly(word)
+        return key, self._value(key, override.value(), word)
 
     def _value(self, key: str, value: Any, word: str = "") -> Any:
         """A value as the type of its key has it."""
