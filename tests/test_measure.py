@@ -46,7 +46,8 @@ def test_what_grows_with_the_data_goes_on_growing(
     """Of a run that reads for 2 seconds; a small part is followed by a large one, a long one by a smaller."""
     asked: list[Debug] = []
 
-    def run(parts: Mapping[str, tuple[jobs.Job, Debug]], folder: Path) -> dict[str, Any]:
+    def run(parts: Mapping[str, tuple[jobs.Job, Debug]], folder: Path, loading: list[float]) -> dict[str, Any]:
+        loading.append(4.0 + len(loading))
         found = {}
         for kind, (_, debug) in parts.items():
             asked.append(debug)
@@ -56,7 +57,6 @@ def test_what_grows_with_the_data_goes_on_growing(
         return found
 
     monkeypatch.setattr(measure, "_run", run)
-    monkeypatch.setattr(measure, "_loading", lambda: 4.0)
     three, one, nothing = (
         jobs.job([*words, f"out={tmp_path}"]) for words in (WORDS, [*WORDS, "train.epochs=1"], ["task=tokenize"])
     )
@@ -80,6 +80,6 @@ def test_a_part_is_the_run_itself_but_for_its_share_and_epochs(tmp_path: Path) -
 def test_a_job_that_cannot_be_done_is_not_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(measure.warm, "exit_codes", lambda lines: (1 for _ in lines))
+    monkeypatch.setattr(measure.warm, "exit_codes", lambda lines, loaded: (1 for _ in lines))
     job = jobs.job([*WORDS, f"out={tmp_path}"])
     assert measure.costs_of({"kind": job}) == {} and "exit code 1" in caplog.text

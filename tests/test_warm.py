@@ -57,7 +57,9 @@ def test_what_a_run_sets_is_met_by_no_other_and_a_kill_ends_only_that_run(
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]))
     before, after, last = (str(tmp_path / name) for name in ("before", "after", "last"))
     lines = [["state", before], ["meddle"], ["killed"], ["state", after], ["kill the server"], ["state", last]]
-    assert list(warm.exit_codes(lines)) == [0, 3, -signal.SIGKILL, 0, 1, 0]
+    loaded: list[float] = []
+    assert list(warm.exit_codes(lines, loaded.append)) == [0, 3, -signal.SIGKILL, 0, 1, 0]
+    assert len(loaded) == 2 and min(loaded) > 0, "each of the two servers says what it took to load"
     states = [json.loads(Path(path).read_text()) for path in (before, after, last)]
     assert states[0] == states[1] == states[2]
     assert (states[0]["seeded"], states[0]["environment"], states[0]["blocked"]) == ("False", "", "set()")

@@ -5,10 +5,7 @@ alike. Parts are run by a process that has loaded its modules; what that takes a
 """
 
 import logging
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,26 +42,20 @@ def costs_of(unknown: Mapping[str, Job]) -> dict[str, Cost]:
         return {}
     log.info("measuring: parts of %d runs, to know how long they take", len(training))
     with tempfile.TemporaryDirectory(prefix="scratchlab_measure_") as folder:
-        first = _run({kind: (job, Debug.eighth) for kind, job in training.items()}, Path(folder))
+        loading: list[float] = []
+        first = _run({kind: (job, Debug.eighth) for kind, job in training.items()}, Path(folder), loading)
         next_ = {kind: Debug.half if part.cost.seconds < SHORT else Debug.sixteenth for kind, part in first.items()}
-        second = _run({kind: (training[kind], share) for kind, share in next_.items()}, Path(folder))
-    loading = _loading() if second else 0.0
-    return {kind: _whole(kind, first[kind], part, loading) for kind, part in second.items()}
+        second = _run({kind: (training[kind], share) for kind, share in next_.items()}, Path(folder), loading)
+    return {kind: _whole(kind, first[kind], part, min(loading, default=0.0)) for kind, part in second.items()}
 
 
-def _loading() -> float:
-    """Seconds by the clock that a Python takes to load what parts find loaded."""
-    if not warm.FORKS:
-        return 0.0
-    begun = time.perf_counter()
-    subprocess.run([sys.executable, "-c", f"from {warm.MODULE} import load; load()"], check=True)
-    return time.perf_counter() - begun
+def _run(parts: Mapping[str, tuple[Job, Debug]], folder: Path, loading: list[float]) -> dict[str, _Part]:
+    """Run parts one after the other, each in a process of its own; those that came to their end.
 
-
-def _run(parts: Mapping[str, tuple[Job, Debug]], folder: Path) -> dict[str, _Part]:
-    """Run parts one after the other, each in a process of its own; those that came to their end."""
+    `loading` gains the seconds that loading took, where the parts did not load themselves.
+    """
     lines = {kind: _words(job, debug, folder) for kind, (job, debug) in parts.items()}
-    codes = warm.exit_codes([[*words, "hydra.mode=RUN"] for words in lines.values()])
+    codes = warm.exit_codes([[*words, "hydra.mode=RUN"] for words in lines.values()], loading.append)
     found = {}
     for (kind, words), code in zip(lines.items(), codes, strict=True):
         cost = None if code else costs.of(read_run(jobs.job(words).folder))

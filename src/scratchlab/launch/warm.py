@@ -1,8 +1,9 @@
 """Commands in processes forked from one that has loaded everything: each is alone in its own, and none waits to load.
 
-The server, `python -m scratchlab.launch.warm FD`, reads the words of a command as a line of JSON, becomes that command
-in a child, and writes the child's exit code to the file descriptor. It computes nothing itself, so a child finds what
-a Python started anew would find: no seed, no thread, no handler and no setting of another run.
+The server, `python -m scratchlab.launch.warm FD`, writes a line to the file descriptor when it has loaded. It reads the
+words of a command as a line of JSON, becomes that command in a child, and writes the child's exit code to the
+descriptor. It computes nothing itself, so a child finds what a Python started anew would find: no seed, no thread, no
+handler and no setting of another run.
 """
 
 import contextlib
@@ -13,8 +14,9 @@ import runpy
 import signal
 import subprocess
 import sys
+import time
 import traceback
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -28,8 +30,13 @@ SLOW_TO_LOAD = (
 """What most runs load; the rest is loaded by the runs that need it."""
 
 
-def exit_codes(lines: Sequence[Sequence[str]]) -> Generator[int, None, None]:
+def exit_codes(
+    lines: Sequence[Sequence[str]], loaded: Callable[[float], None] | None = None
+) -> Generator[int, None, None]:
     """Do commands one after the other; yields their exit codes, negative where a signal ended the process.
+
+    `loaded` is called with the seconds by the clock that a server took to load, which its commands do not take; it is
+    not where each loads for itself.
 
     An exception that ends the waiting, Ctrl-C above all, ends the command too, which leaves its record first.
     """
@@ -38,7 +45,7 @@ def exit_codes(lines: Sequence[Sequence[str]]) -> Generator[int, None, None]:
         return
     left = list(lines)
     while left:
-        with _server() as ask:
+        with _server(loaded) as ask:
             while left:
                 code = ask(left.pop(0))
                 yield 1 if code is None else code
@@ -68,8 +75,9 @@ def _alone(words: Sequence[str]) -> int:
 
 
 @contextlib.contextmanager
-def _server() -> Iterator[Any]:
+def _server(loaded: Callable[[float], None] | None = None) -> Iterator[Any]:
     """Start a server; gives a function from a command's words to its exit code, None if the server is gone."""
+    begun = time.perf_counter()
     read, write = os.pipe()
     process = subprocess.Popen(
         [sys.executable, "-m", MODULE, str(write)],
@@ -91,6 +99,8 @@ def _server() -> Iterator[Any]:
 
     with open(read, encoding="utf-8") as answers:
         try:
+            if answers.readline() and loaded:
+                loaded(time.perf_counter() - begun)
             yield ask
         except BaseException:
             process.terminate()
@@ -140,10 +150,11 @@ def serve(answers: int) -> None:
     gc.disable()
     load()
     gc.freeze()  # what a collection looks at is copied for the child
-    for line in sys.stdin:
-        if children.start():
-            become(json.loads(line))
-        with contextlib.suppress(BrokenPipeError):  # who asked is gone: stdin is at its end too
+    with contextlib.suppress(BrokenPipeError):  # who asked is gone: stdin is at its end too
+        os.write(answers, b"loaded\n")
+        for line in sys.stdin:
+            if children.start():
+                become(json.loads(line))
             os.write(answers, f"{children.wait()}\n".encode())
 
 
