@@ -14,6 +14,8 @@ WIDE, HIGH = 5.6, 3.6
 """Inches of a plot of the page: small, so that its words can be read on a phone."""
 LONG_NAME = 26
 """Letters of a name of which two no longer stand side by side below a plot."""
+LEFT, RIGHT, TOP, BOTTOM, LEGEND_LINE = 0.85, 0.15, 0.2, 0.6, 0.22
+"""Inches around the plots of a run."""
 
 
 def smoothed(values: Sequence[float], width: int) -> list[float]:
@@ -32,7 +34,7 @@ def curves(history: list[dict[str, Any]], names: Sequence[str], *, by: str, path
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    figure = Figure(figsize=(6, 4), layout="constrained")
+    figure = Figure(figsize=(6, 4))
     axes = figure.add_subplot()
     behind = [(line[by], line[raw]) for line in history if by in line and math.isfinite(line.get(raw, math.nan))]
     if len(behind) > 1:
@@ -48,7 +50,7 @@ def curves(history: list[dict[str, Any]], names: Sequence[str], *, by: str, path
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylabel(declaration(names[0]).quantity or declaration(names[0]).words)
     axes.grid(alpha=0.3)
-    _legend(figure)
+    _place(figure)
     _save(figure, path)
 
 
@@ -57,7 +59,7 @@ def pace(lines: Sequence[dict[str, Any]], *, path: Path) -> None:
     from matplotlib.figure import Figure
     from matplotlib.ticker import EngFormatter
 
-    figure = Figure(figsize=(6, 4.5), layout="constrained")
+    figure = Figure(figsize=(6, 4.5))
     rate, speed = figure.subplots(2, 1, sharex=True)
     steps = [line["step"] for line in lines]
     rate.plot(steps, [line["lr"] for line in lines], color="tab:purple")
@@ -75,7 +77,8 @@ def pace(lines: Sequence[dict[str, Any]], *, path: Path) -> None:
     speed.set_xlabel("step")
     for axes in (rate, speed):
         axes.grid(alpha=0.3)
-    _legend(figure)
+    figure.align_ylabels()
+    _place(figure)
     _save(figure, path)
 
 
@@ -154,11 +157,19 @@ def bands(histories: dict[str, list[list[dict[str, Any]]]], name: str, *, by: st
     return True
 
 
-def _legend(figure: Any) -> None:
-    """Below the axes, never on the data."""
+def _legend(figure: Any, loc: str = "outside lower center") -> int:
+    """Below the axes, never on the data. Gives its lines."""
     names = [text for axes in figure.axes for text in axes.get_legend_handles_labels()[1]]
     columns = 1 if max(map(len, names), default=0) > LONG_NAME else 2
-    figure.legend(loc="outside lower center", ncols=columns, fontsize=9, frameon=False)
+    figure.legend(loc=loc, ncols=columns, fontsize=9, frameon=False)
+    return math.ceil(len(names) / columns)
+
+
+def _place(figure: Any) -> None:
+    """Legend and margins of a plot whose words are known: a layout that is searched for takes longer than a short run."""
+    width, height = figure.get_size_inches()
+    bottom = BOTTOM + LEGEND_LINE * _legend(figure, "lower center")
+    figure.subplots_adjust(LEFT / width, bottom / height, 1 - RIGHT / width, 1 - TOP / height, hspace=0.15)
 
 
 def _wrapped(label: str) -> str:
@@ -167,7 +178,8 @@ def _wrapped(label: str) -> str:
 
 def _save(figure: Any, path: Path) -> None:
     with in_one_step(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=150)
+        # quick, since a short run ends in three of them
+        figure.savefig(temporary, format="png", dpi=150, pil_kwargs={"compress_level": 3})
 
 
 def heat_maps(
