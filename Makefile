@@ -19,7 +19,7 @@ quickstart-real: $(VENV)/installed
 
 # a process for each core; files stay whole, since their tests share what is dear to make
 test: lint
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

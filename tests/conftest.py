@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,9 @@ from forked import Commands
 
 from scratchlab.assets import catalogue
 from scratchlab.assets.fetch import Asset, fetch
+
+# before torch is imported: where tests run beside each other, a second thread only takes another test's processor
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 TINY = ["weights=random", "model=gpt2_tiny", "tracking=none", "compute.threads=1"]
 """Overrides that bring a fine-tuning experiment down to seconds."""
@@ -29,6 +33,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("same numbers", "tests/test_same_numbers.py")
     group.addoption("--record-numbers", default="", metavar="REASON", help="record the runs that have no values yet")
     group.addoption("--replace-numbers", action="store_true", help="with --record-numbers: those that have, too")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files of few tests first: theirs are the long ones, which nobody should begin when all else is done."""
+    tests = Counter(item.path for item in items)
+    items.sort(key=lambda item: tests[item.path])
 
 
 @pytest.fixture(scope="session", autouse=True)
