@@ -166,7 +166,7 @@ def _legend(figure: Any, loc: str = "outside lower center") -> int:
 
 
 def _place(figure: Any) -> None:
-    """Legend and margins of a plot whose words are known: a layout that is searched for takes longer than a short run."""
+    """Legend and margins of a plot whose words are known: searching for a layout takes longer than a short run."""
     width, height = figure.get_size_inches()
     bottom = BOTTOM + LEGEND_LINE * _legend(figure, "lower center")
     figure.subplots_adjust(LEFT / width, bottom / height, 1 - RIGHT / width, 1 - TOP / height, hspace=0.15)
