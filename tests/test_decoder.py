@@ -1,6 +1,9 @@
 """The seam between models and what uses them: a second family passes through it without a change to the package."""
 
 import math
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, partial
@@ -24,7 +27,7 @@ from scratchlab.model import compute, families, tune
 from scratchlab.model.cache import KeyValueCache
 from scratchlab.model.classifier import class_logits
 from scratchlab.model.config import GPTConfig, ModelConfig, Position, Trainable, TuneConfig, check_vocabulary
-from scratchlab.model.decoder import Block, Decoder
+from scratchlab.model.decoder import SHORT, Block, Decoder, attend
 from scratchlab.model.gpt import GPT
 from scratchlab.model.huggingface import save_huggingface
 from scratchlab.model.parameters import count
@@ -433,3 +436,24 @@ def test_bfloat16_on_a_processor_without_it_is_told(
     for precision in Precision:
         compute.prepare(ComputeConfig(device=Device.cpu, precision=precision))
     assert ("slower than compute.precision=float32" in caplog.text) is (has is False)
+
+
+@pytest.mark.parametrize("learns, tokens, exact", [(True, SHORT, True), (True, SHORT + 1, False), (False, 8, False)])
+def test_what_is_learned_from_few_tokens_in_bfloat16_is_attended_to_in_float32(
+    learns: bool, tokens: int, exact: bool
+) -> None:
+    torch.manual_seed(0)
+    query, key, value = (torch.randn(1, 2, tokens, 8).bfloat16().requires_grad_(learns) for _ in range(3))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = attend(query.float(), key, value, is_causal=True)  # turned queries come in float32
+    plain = F.scaled_dot_product_attention(query.float(), key.float(), value.float(), is_causal=True).bfloat16()
+    assert found.dtype == torch.bfloat16 and torch.equal(found, plain) is exact
+    torch.testing.assert_close(found, plain, atol=0.03, rtol=0)
+
+
+def test_large_tensors_ask_for_large_pages_unless_the_user_says_otherwise() -> None:
+    show = "import os, scratchlab; print(os.environ['THP_MEM_ALLOC_ENABLE'])"
+    for said, found in ({}, "1"), ({"THP_MEM_ALLOC_ENABLE": "0"}, "0"):
+        environment = {name: value for name, value in os.environ.items() if name != "THP_MEM_ALLOC_ENABLE"}
+        done = subprocess.run([sys.executable, "-c", show], env=environment | said, capture_output=True, text=True)
+        assert done.stdout.split() == [found], done.stderr

@@ -55,14 +55,18 @@ def model_of(choice: Mapping[str, Any]) -> Decoder:
 
 
 def splits_of(choice: Mapping[str, Any], model: Decoder) -> dict[str, spam.EncodedMessages]:
-    """Rows of one to nine tokens, among which padding's id stands only as padding."""
+    """Rows of two to nine tokens, no two alike, among which padding's id stands only as padding.
+
+    A single token leaves attention no choice: the gradient of queries and keys is then nothing but rounding, and Adam
+    divides it by itself.
+    """
     draw = torch.Generator().manual_seed(choice["seed"])
     pad, length = model.tokenizer.pad, LENGTHS[choice["padding"]]
 
     def rows() -> list[list[int]]:
-        sizes = torch.randint(1, 10, (ROWS,), generator=draw).tolist()
+        sizes = torch.randint(2, 10, (ROWS,), generator=draw).tolist()
         first = pad + 1 if pad < WORDS else 0
-        return [(first + torch.randint(WORDS - 1, (size,), generator=draw)).tolist() for size in sizes]
+        return [(first + torch.randperm(WORDS - 1, generator=draw)[:size]).tolist() for size in sizes]
 
     labels = [number % 2 for number in range(ROWS)]
     return {name: spam.EncodedMessages(rows(), labels, length, pad=pad) for name in ("train", "val")}

@@ -1,7 +1,12 @@
 """The exercises of Appendix C of Build a Large Language Model (From Scratch) as typed, checkable runs."""
 
+import os
 from importlib import import_module
 from typing import Any
+
+# large tensors on large pages, where Linux leaves that to programs: torch reads this when it first takes memory, and a
+# page that is taken anew each step costs more than what is done with it
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 __version__ = "0.1.0"
 __all__ = ["compare", "compose", "read", "record", "reproduce", "run"]

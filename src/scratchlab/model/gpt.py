@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from scratchlab.model.cache import KeyValueCache
 from scratchlab.model.config import GPTConfig
-from scratchlab.model.decoder import Block, Decoder, picked, up_to
+from scratchlab.model.decoder import Block, Decoder, attend, picked, up_to
 
 
 class LayerNorm(nn.Module):
@@ -66,7 +66,7 @@ class MultiHeadAttention(nn.Module):
         )
         if cache is not None:
             key, value = cache.extend(key, value)
-        out = F.scaled_dot_product_attention(
+        out = attend(
             query,
             key,
             value,

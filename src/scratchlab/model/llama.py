@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from scratchlab.model.cache import KeyValueCache
 from scratchlab.model.config import ModelConfig
-from scratchlab.model.decoder import Block, Decoder, picked, up_to
+from scratchlab.model.decoder import Block, Decoder, attend, picked, up_to
 
 
 def rotated(x: Tensor, positions: Tensor, theta: float) -> Tensor:
@@ -66,7 +66,7 @@ class GroupedQueryAttention(nn.Module):
             key, value = cache.extend(key, value)
         groups = self.n_heads // self.n_kv_heads
         key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
-        out = F.scaled_dot_product_attention(
+        out = attend(
             query,
             key,
             value,
