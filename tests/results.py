@@ -20,9 +20,13 @@ from scratchlab.launch.execute import run
 from scratchlab.matching import matches
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
-SELECT = {"smol_ch06": "smol_ch06_*", "numbers": "ch0[2-5]*,ch06_row10*,ch07_bonus*,ch[ADE]*"}
+SELECT = {
+    "smol_ch06": "smol_ch06_*",
+    "smol_ch07": "smol_ch07_*",
+    "numbers": "ch0[2-5]*,ch06_row10*,ch07_bonus*,ch[ADE]*",
+}
 """What a folder of results is about."""
-BASELINE = {"smol_ch06": "smol_ch06_row01_baseline"}
+BASELINE = {"smol_ch06": "smol_ch06_row01_baseline", "smol_ch07": "smol_ch07_main"}
 """Of those that compare arms."""
 BUNDLE = "bundle.zip"
 

@@ -471,3 +471,32 @@ def test_the_key_of_a_split_is_of_the_frozen_part_and_of_the_tokens_that_count(f
     assert len(shared) == len(ids) == 24
     assert keys(Position.first, [[1, 9], [3]]) == first  # what comes after the first token is never seen
     assert len(first | keys(Position.last, [[1, 2], [3]]) | keys(Position.last, [[1], [2, 3]])) == 3
+
+
+@pytest.mark.parametrize("changes", [{}, {"causal": False}])
+@pytest.mark.parametrize("precision", Precision)
+def test_what_fewer_blocks_gave_is_gone_on_from_to_the_same_bits(
+    precision: Precision,
+    changes: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def kept_of(place: str, *trained: Trainable) -> dict[str, Tensor]:
+        """What is kept for the last of these trainings, made in this order."""
+        monkeypatch.setenv("SCRATCHLAB_FEATURES", str(tmp_path / place))
+        for trainable in trained:
+            model = classifier(trainable, **changes).eval()
+            short = frozen.shorten(model, on(precision=precision), Position.last, splits())
+        return {name: split.kept.tensor.clone() for name, split in short.splits.items()}  # type: ignore[attr-defined]
+
+    caplog.set_level(logging.INFO)
+    alone = {
+        trainable: kept_of(trainable.name, trainable) for trainable in (Trainable.last_block, Trainable.last_layer)
+    }
+    assert "from what" not in caplog.text
+    for last in alone:
+        caplog.clear()
+        found = kept_of(f"after {last.name}", Trainable.last_two_blocks, last)
+        assert caplog.text.count(", from what 1 gave") == 2, "both splits"
+        assert all(torch.equal(found[name], wanted) for name, wanted in alone[last].items())

@@ -10,12 +10,12 @@ import json
 import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
@@ -86,29 +86,31 @@ class Prefix:
         """The tokens of a row (T) that can act on the class."""
         return row[: needed(self.model, row[None], self.position)]
 
-    def states(self, ids: Tensor, blocks: int) -> Tensor:
-        """Ids (B, T) through embedding and the first `blocks` blocks, (B, T, C)."""
+    def states(self, ids: Tensor, blocks: int, begun: Tensor | None = None, done: int = 0) -> Tensor:
+        """Ids (B, T) through embedding and the first `blocks` blocks, (B, T, C); `begun`: what `done` of them gave."""
         ids = ids.to(self.machine.device)
         with self.machine.autocast():
             positions = torch.arange(ids.shape[1], device=ids.device)
-            x = self.model.embed(ids, positions)
-            for block in self.model.blocks[:blocks]:
+            x = self.model.embed(ids, positions) if begun is None else begun.to(ids.device)
+            for block in self.model.blocks[done:blocks]:
                 x = block(x, positions)
         return x
 
-    def __call__(self, rows: list[Tensor]) -> Tensor:
+    def __call__(self, rows: list[Tensor], begun: list[Tensor] | None = None, done: int = 0) -> Tensor:
         """What is kept of rows of tokens, one row after the other: (all their tokens or rows, C).
 
-        Rows of unequal length are padded, which acts on nothing where no token sees a later one.
+        Rows of unequal length are padded, which acts on nothing where no token sees a later one. `begun`: what the
+        first `done` blocks gave for the rows, (T, C) each.
         """
         ids = pad_sequence(rows, batch_first=True)
+        start = None if begun is None else pad_sequence(begun, batch_first=True)
         match self.depth:
             case Depth.states:
-                x = self.states(ids, self.blocks)
+                x = self.states(ids, self.blocks, start, done)
                 return torch.cat([row[: len(tokens)] for row, tokens in zip(x, rows, strict=True)])
             case Depth.read:
                 at = torch.cat([place(self.model, row[None], self.position) for row in rows]).to(self.machine.device)
-                x = self.states(ids, self.blocks - 1)
+                x = self.states(ids, self.blocks - 1, start, done)
                 with self.machine.autocast():
                     return self.model.blocks[-1].forward_at(x, torch.arange(ids.shape[1], device=x.device), at)
             case Depth.mean:
@@ -146,8 +148,10 @@ class Prefix:
             "position": self.position.name if self.depth is Depth.read else "",
         }
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
+        after = {*self.model.final_norm.parameters()} if self.depth is Depth.states else set[nn.Parameter]()
+        after |= {parameter for block in self.model.blocks[self.blocks :] for parameter in block.parameters()}
         for name, parameter in self.model.named_parameters():
-            if not parameter.requires_grad:
+            if not (parameter.requires_grad or parameter in after):
                 digest.update(f"{name} {parameter.dtype} {tuple(parameter.shape)}".encode())
                 digest.update(parameter.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
         return digest.hexdigest()
@@ -208,11 +212,29 @@ def _split(prefix: Prefix, shared: str, data: EncodedMessages, like: Tensor) -> 
 
 def _kept(prefix: Prefix, split: KeptSplit) -> WithKept:
     def parts() -> Iterator[Tensor]:
-        told = size(split.size)
+        base, done = _base(prefix, split)
+        told = size(split.size) + f", from what {done} gave" * bool(done)
         log.info("keeping what %d frozen blocks give for %d examples: %s", prefix.blocks, len(split.data), told)
         groups = list(split.groups(padded=prefix.model.config.causal and prefix.depth is not Depth.mean))
         for group in progress(groups, total=len(groups), what="frozen blocks"):
-            yield prefix([split.seen[i] for i in group])
+            rows = [split.seen[i] for i in group]
+            yield prefix(rows, [base.of(i) for i in group], done) if base else prefix(rows)
+            if base:
+                base.kept.release()
 
     about = f"{type(prefix.model).__name__}, {prefix.blocks} blocks, {prefix.depth.name} of {len(split.data)} examples"
     return WithKept(split, kept.take(split.key, split.shape, split.dtype, parts, about))
+
+
+def _base(prefix: Prefix, split: KeptSplit) -> tuple[WithKept | None, int]:
+    """What fewer blocks gave for the same examples in the same groups, if that is kept, and how many blocks."""
+    ids = split.key.partition("_")[2]
+    there = {entry.key for entry in kept.entries() if entry.about and entry.key.endswith(ids)}
+    if not there or prefix.depth is Depth.mean:
+        return None, 0
+    for blocks in range(prefix.blocks - 1, 0, -1):
+        fewer = replace(prefix, blocks=blocks, depth=Depth.states)
+        if (key := f"{fewer.hash()[:24]}_{ids}") in there:
+            like, lengths = fewer([split.seen[0][:1]]), [len(row) for row in split.seen]
+            return _kept(fewer, replace(split, key=key, lengths=lengths, dtype=like.dtype)), blocks
+    return None, 0

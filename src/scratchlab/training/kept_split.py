@@ -72,7 +72,11 @@ class WithKept(Dataset[Any]):
     def __len__(self) -> int:
         return len(self.data)
 
+    def of(self, i: int) -> Tensor:
+        """What is kept of one example, (rows, C)."""
+        return self.kept.tensor[self.places[i]]
+
     def __getitems__(self, indices: list[int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        found = pad_sequence([self.kept.tensor[self.places[i]] for i in indices], batch_first=True)
+        found = pad_sequence([self.of(i) for i in indices], batch_first=True)
         self.kept.release()  # else a whole epoch's would add up
         return (*self.data.__getitems__(indices), found)
