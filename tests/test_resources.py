@@ -45,7 +45,7 @@ def test_the_table_says_what_the_bundles_of_results_hold(bundle: Path) -> None:
         every: list[dict[str, Any]] = [json.loads(archive.read(name)) for name in names]
     results = [result for result in every if result["status"] == "done"]
     measured = {result["name"] for result in results} & set(resources.read())
-    assert len(measured) >= 5
+    assert len(measured) >= 3
     for name in measured:
         runs = [result for result in results if result["name"] == name]
         cost = resources.read()[name]
