@@ -120,6 +120,11 @@ EQUAL: dict[tuple[str, str, str], str] = {
     ("training/frozen.py", 'like = prefix([splits["train"].row(0)[:1]])', "1 -> 2"): (
         "what is kept of two tokens has the width and the number format of what is kept of one"
     ),
+    (
+        "training/frozen.py",
+        "like, lengths = fewer([split.seen[0][:1]]), [len(row) for row in split.seen]",
+        "1 -> 2",
+    ): "what is kept of two tokens has the width and the number format of what is kept of one",
     ("training/kept.py", 'with FileLock(folder() / f"{key}{LOCK}", timeout=0):', "0 -> 1"): "how long to wait",
     (
         "generation/responses.py",

@@ -473,30 +473,50 @@ def test_the_key_of_a_split_is_of_the_frozen_part_and_of_the_tokens_that_count(f
     assert len(first | keys(Position.last, [[1, 2], [3]]) | keys(Position.last, [[1], [2, 3]])) == 3
 
 
+def kept_of(*trained: tuple[Trainable, Position], precision: Any = Precision.float32, **changes: Any) -> list[Tensor]:
+    """What is kept of both splits for the last of these trainings, made in this order."""
+    for trainable, position in trained:
+        model = classifier(trainable, **changes).eval()
+        short = frozen.shorten(model, on(precision=precision), position, splits())
+    return [split.kept.tensor.clone() for split in short.splits.values()]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("trainable", [Trainable.last_block, Trainable.last_layer])
 @pytest.mark.parametrize("changes", [{}, {"causal": False}])
 @pytest.mark.parametrize("precision", Precision)
 def test_what_fewer_blocks_gave_is_gone_on_from_to_the_same_bits(
     precision: Precision,
     changes: dict[str, Any],
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
+    trainable: Trainable,
+    features: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def kept_of(place: str, *trained: Trainable) -> dict[str, Tensor]:
-        """What is kept for the last of these trainings, made in this order."""
-        monkeypatch.setenv("SCRATCHLAB_FEATURES", str(tmp_path / place))
-        for trainable in trained:
-            model = classifier(trainable, **changes).eval()
-            short = frozen.shorten(model, on(precision=precision), Position.last, splits())
-        return {name: split.kept.tensor.clone() for name, split in short.splits.items()}  # type: ignore[attr-defined]
-
     caplog.set_level(logging.INFO)
-    alone = {
-        trainable: kept_of(trainable.name, trainable) for trainable in (Trainable.last_block, Trainable.last_layer)
-    }
+    last = (trainable, Position.last)
+    alone = kept_of(last, precision=precision, **changes)
     assert "from what" not in caplog.text
-    for last in alone:
-        caplog.clear()
-        found = kept_of(f"after {last.name}", Trainable.last_two_blocks, last)
-        assert caplog.text.count(", from what 1 gave") == 2, "both splits"
-        assert all(torch.equal(found[name], wanted) for name, wanted in alone[last].items())
+    shutil.rmtree(features)
+    found = kept_of((Trainable.last_two_blocks, Position.last), last, precision=precision, **changes)
+    assert caplog.text.count(", from what 1 gave") == 2, "both splits"
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(found, alone, strict=True))
+
+
+def test_what_is_not_whole_or_of_other_blocks_or_groups_is_not_gone_on_from(
+    features: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    last, mean = (Trainable.last_layer, Position.last), (Trainable.last_layer, Position.mean)
+    kept_of((Trainable.last_two_blocks, Position.last))
+    kept_of(last, n_heads=1)  # other blocks
+    kept_of(mean)
+    for path in features.glob("*.json"):
+        path.unlink()
+    alone = kept_of(last)
+    assert "from what" not in caplog.text
+    assert (kept_of(last)[0] == alone[0]).all()
+    shutil.rmtree(features)
+    rounded = kept_of(last, precision=Precision.bfloat16)
+    shutil.rmtree(features)
+    # in bfloat16 the whole of all blocks is kept for a mean: not what the last block reads
+    found = kept_of(mean, last, precision=Precision.bfloat16)
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(found, rounded, strict=True))

@@ -212,29 +212,32 @@ def _split(prefix: Prefix, shared: str, data: EncodedMessages, like: Tensor) -> 
 
 def _kept(prefix: Prefix, split: KeptSplit) -> WithKept:
     def parts() -> Iterator[Tensor]:
-        base, done = _base(prefix, split)
-        told = size(split.size) + f", from what {done} gave" * bool(done)
+        found = _base(prefix, split)
+        told = size(split.size) + (f", from what {found[1]} gave" if found else "")
         log.info("keeping what %d frozen blocks give for %d examples: %s", prefix.blocks, len(split.data), told)
         groups = list(split.groups(padded=prefix.model.config.causal and prefix.depth is not Depth.mean))
         for group in progress(groups, total=len(groups), what="frozen blocks"):
             rows = [split.seen[i] for i in group]
-            yield prefix(rows, [base.of(i) for i in group], done) if base else prefix(rows)
-            if base:
+            if found is None:
+                yield prefix(rows)
+            else:
+                base, done = found
+                yield prefix(rows, [base.of(i) for i in group], done)
                 base.kept.release()
 
     about = f"{type(prefix.model).__name__}, {prefix.blocks} blocks, {prefix.depth.name} of {len(split.data)} examples"
     return WithKept(split, kept.take(split.key, split.shape, split.dtype, parts, about))
 
 
-def _base(prefix: Prefix, split: KeptSplit) -> tuple[WithKept | None, int]:
+def _base(prefix: Prefix, split: KeptSplit) -> tuple[WithKept, int] | None:
     """What fewer blocks gave for the same examples in the same groups, if that is kept, and how many blocks."""
     ids = split.key.partition("_")[2]
     there = {entry.key for entry in kept.entries() if entry.about and entry.key.endswith(ids)}
-    if not there or prefix.depth is Depth.mean:
-        return None, 0
+    if not there or prefix.depth is Depth.mean:  # a mean's examples go in other groups
+        return None
     for blocks in range(prefix.blocks - 1, 0, -1):
         fewer = replace(prefix, blocks=blocks, depth=Depth.states)
         if (key := f"{fewer.hash()[:24]}_{ids}") in there:
             like, lengths = fewer([split.seen[0][:1]]), [len(row) for row in split.seen]
             return _kept(fewer, replace(split, key=key, lengths=lengths, dtype=like.dtype)), blocks
-    return None, 0
+    return None
