@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +41,8 @@ def written(features: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
-def classified(tmp_path: Path, *words: str) -> tuple[dict[str, Any], Path]:
-    result = run(compose.compose([*WORDS, *words, f"out={tmp_path}"]))
+def classified(tmp_path: Path, *words: str, base: Sequence[str] = WORDS) -> tuple[dict[str, Any], Path]:
+    result = run(compose.compose([*base, *words, f"out={tmp_path}"]))
     return result, Path(result["folder"])
 
 
@@ -55,16 +55,16 @@ def predictions(folder: Path) -> list[tuple[str, ...]]:
         return [(row["split"], row["index"], row["label"], row["prediction"]) for row in csv.DictReader(file)]
 
 
-def held(tmp_path: Path, *words: str) -> str:
+def held(tmp_path: Path, *words: str, plain: Sequence[str] = (), base: Sequence[str] = WORDS) -> str:
     """Hold a run that keeps against one that does not; how the first was computed."""
-    with_it, ours = classified(tmp_path / "kept", *words)
-    without, plain = classified(tmp_path / "plain", *words, "compute.reuse_frozen=false")
+    with_it, ours = classified(tmp_path / "kept", *words, base=base)
+    without, there = classified(tmp_path / "plain", *words, "compute.reuse_frozen=false", *plain, base=base)
     assert without["computed"]["reuse_frozen"] == "off: compute.reuse_frozen=false"
     assert with_it["fingerprint"] == without["fingerprint"] and with_it["hashes"] == without["hashes"]
     for key in ("batch_loss", "train_loss", "val_loss"):
-        found, expected = values(ours, key)[:20], values(plain, key)[:20]
+        found, expected = values(ours, key)[:20], values(there, key)[:20]
         assert found == pytest.approx(expected, abs=2e-6, rel=0), key
-    assert predictions(ours) == predictions(plain)
+    assert predictions(ours) == predictions(there)
     assert with_it["metrics"]["tokens_seen"] == without["metrics"]["tokens_seen"]
     assert with_it["metrics"]["examples_seen"] == without["metrics"]["examples_seen"]
     return with_it["computed"]["reuse_frozen"]
@@ -83,6 +83,25 @@ def test_training_on_what_is_kept_is_training(words: list[str], features: Path, 
     """All combinations: test_shortcuts.py."""
     assert not held(tmp_path, *words).startswith("off")
     assert len(list(features.glob("*.bin"))) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize(
+    "experiment",
+    [
+        *("ch06_row01_baseline", "ch06_3_first_token", "ch06_row16_last_real", "ch06_row19_mean"),
+        "ch06_1_pad_to_context",
+    ],
+)
+def test_twenty_steps_at_the_size_of_gpt2_small_are_those_of_the_plain_way(
+    experiment: str, features: Path, tmp_path: Path
+) -> None:
+    words = [f"experiment={experiment}", "weights=random", "data=messages", "data.size=230", "train.epochs=1"]
+    words += ["train.eval_every=100", "tracking=none", "compute.device=cpu"]
+    assert len(held(tmp_path, plain=["compute.only_needed=false"], base=words)) == 64
+    [folder] = (tmp_path / "kept" / experiment).iterdir()
+    assert len(values(folder, "batch_loss")) >= 20
 
 
 @pytest.mark.parametrize(
